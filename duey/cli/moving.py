@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from contextlib import closing
+from contextlib import ExitStack, closing, suppress
 from typing import Any
 
 from duey.cli.context import CliContext, Refused, echo
@@ -66,6 +66,7 @@ def move(cli_context: CliContext, options: argparse.Namespace) -> None:
 
 def undo(cli_context: CliContext, options: argparse.Namespace, source: Any) -> None:
     """Take a move back. The target is that of --to, or the one that the source names."""
+    from duey.errors import Misconfigured
     from duey.moving import move as moving
     from duey.moving.places import place_of
 
@@ -76,11 +77,13 @@ def undo(cli_context: CliContext, options: argparse.Namespace, source: Any) -> N
         there = place_of(url, cli_context.settings, name or None)
     else:  # with a password, which the source does not name
         there = place_of(options.to, cli_context.settings, options.name)
-    if options.force or marker is None:
-        done = moving.undo(source, None, options.force)
-    else:
-        with closing(there.opened(create=True)) as target:
-            done = moving.undo(source, target)
+    with ExitStack() as stack:
+        target = None
+        if not options.force and marker is not None:
+            with suppress(Misconfigured):  # there is no queue
+                target = there.opened()
+                stack.callback(target.close)
+        done = moving.undo(source, target, options.force)
     cli_context.audit("undo move", source.label)
     echo(done)
 

@@ -30,6 +30,7 @@ from duey.storage.transfer import (
     LEFT,
     RECEIVING,
     SECTIONS,
+    STEP,
     Marker,
     MoveRefused,
     Transfer,
@@ -38,6 +39,10 @@ from duey.storage.transfer import (
 )
 from duey.storage.values import KEY_LIFE_S
 
+NAMES = {  # of sections, for people
+    "parts": "parts of chords", "unique": "unique keys", "limits": "states of limits", "slots": "occurrences",
+    "values": "stored values", "idempotency": "idempotency keys", "scheduler": "notes of the scheduler",
+}  # fmt: skip
 LOOK_S = 0.1
 RESCUE_S = 1.0
 CLOSED_WORDS = (
@@ -71,7 +76,7 @@ def move(source: Transfer, target: Transfer, tell: Tell, rescue: Rescue, wait_s:
     if marker.state == HELD:
         marker = quiet(source, target, marker, tell, rescue, wait_s)
     copy(source, target, marker, tell)
-    found = compared(source, target)
+    found = compared(source, target, tell)
     jobs = ", ".join(f"{count:,} {state}" for state, count in sorted(found.states.items())) or "none"
     tell("compared", f"{found.sections[JOBS]:,} jobs ({jobs}) and all else: SHA-256 {found.digest[:16]} on both sides")
     source.leave(marker.becomes(LEFT), LEFT_WORDS.format(here=source.label, there=target.label))
@@ -185,11 +190,11 @@ def copy(source: Transfer, target: Transfer, marker: Marker, tell: Tell) -> None
                 tell("", f"copied {count:,} {section}")
                 point("move.batch")
         if count:
-            tell("copied", f"{count:,} {section}")
+            tell("copied", f"{count:,} {NAMES.get(section, section)}")
     point("move.copied")
 
 
-def compared(source: Transfer, target: Transfer) -> Compared:
+def compared(source: Transfer, target: Transfer, tell: Tell) -> Compared:
     """Read both again. Raises MoveRefused at the first item that differs."""
     since = clock.now() - KEY_LIFE_S
     digests = hashlib.sha256(), hashlib.sha256()
@@ -208,6 +213,8 @@ def compared(source: Transfer, target: Transfer) -> Compared:
                     "switched; take the move back with `duey move --undo`, and report this"
                 )
             counts[section] += 1
+            if counts[section] % STEP == 0:
+                tell("", f"compared {counts[section]:,} {section}")
             if section == JOBS and both[0] is not None:
                 state = both[0].state or both[0].place
                 states[state] = states.get(state, 0) + 1
@@ -223,14 +230,17 @@ def flat(storage: Transfer, section: str, since: float) -> Iterator[Any]:
 
 def undo(source: Transfer, target: Transfer | None, force: bool = False) -> str:
     """Take a move back: the source goes on as it was. Returns what was done, as a sentence. Raises MoveRefused if the
-    target was used since. `force`: whatever the target says, or without one."""
+    target was used since, or is not there (`target` None) although it had the copy. `force`: in any case."""
     known = source.marker()
     if known is None or known.state not in (HELD, CLOSED, LEFT):
         raise MoveRefused(f"expected a queue that was moved, found none at {source.label}: name it with --from")
-    if not force and known.state != HELD:
-        if target is None:
-            raise MoveRefused(f"expected to reach {known.peer}, to see that nothing has run there: start it")
+    if not force and target is not None:
         discard(source, target, known)
+    elif not force and known.state == LEFT:
+        raise MoveRefused(
+            f"expected a queue at {known.peer}, found none: restore it, or add --force if its jobs are lost and shall "
+            "run here again"
+        )
     source.release()
     return f"{source.label} is used again; its jobs are those of before the move"
 

@@ -193,7 +193,8 @@ class Maintenance(Protocol):
         """Why every start is refused: the queue was moved, or is being moved. None if it was not."""
 
     def problems(self) -> list[str]:
-        """What keeps jobs from being accepted now, one sentence each: no room on the disk or in memory."""
+        """What keeps jobs from being accepted now, one sentence each: no room on the disk or in memory, or the
+        queue was moved."""
 
     def unknown_before(self, instant: float) -> list[str]:
         """The ids of some jobs that were set aside before the instant because no consumer knew their task."""

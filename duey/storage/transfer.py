@@ -20,6 +20,7 @@ from duey.model.job import JobRecord
 
 HOLD = ("hold", "")  # a pause (kind, name): workers claim nothing
 STEP = 500  # items that are read and written at once
+BYTES = 32 * 2**20  # of jobs that are read at once, because some may be large; one is always read
 JOBS, EVENTS = "jobs", "events"
 # Besides the jobs and the unread events, each with the columns that begin an item and order it.
 KEYS = {
@@ -231,13 +232,9 @@ def items(storage: Transfer, section: str, after: Any = None) -> Iterator[Sequen
         after = key_of(section, found[-1])
 
 
-def words_of(texts: Sequence[str], label: str) -> list[str]:
-    """What to say of a move: `texts` are the sentence of the fence, if there is one, and the marker."""
-    if not texts:
-        return []
-    if not texts[0].startswith("{"):
-        return [texts[0]]
-    marker = Marker.of(texts[0])
+def words_of(text: str | bytes | None, label: str) -> list[str]:
+    """What to say of a queue with this marker, one sentence each. Behind a fence, the fence says it."""
+    marker = Marker.of(text)
     if marker is None or marker.state != HELD:
         return []
     return [

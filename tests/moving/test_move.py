@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -123,7 +123,7 @@ def test_the_source_is_closed_for_all_and_the_target_open(pair, source, target):
     storage.enqueue_jobs([job("a")])
     hand = Hand(storage)
     both.move()
-    assert storage.fence() in storage.warnings()
+    assert storage.fence() in storage.problems()
     for change in (
         lambda: storage.enqueue_jobs([job("b")]),
         lambda: storage.enqueue_jobs([job("c", unique_key="c")]),
@@ -210,6 +210,45 @@ def test_a_move_can_be_taken_back_until_something_ran(pair, die_at, source, targ
             both.undo()
         both.move()  # and moved again
         storage.close()
+
+
+@rows("state", ["held", "closed", "left"])
+def test_undo_where_the_target_is_not_there(pair, die_at, state):
+    both = pair("sqlite", "sqlite")
+    both.hueys[0].storage.enqueue_jobs([job("a")])
+    die_at(f"move.{state}")
+    with pytest.raises(KilledError):
+        both.move()
+    with closing(both.places[0].opened()) as source:
+        if state == "left":
+            with pytest.raises(MoveRefused, match="found none: restore it, or add --force"):
+                undo(source, None)
+        undo(source, None, force=state == "left")
+    assert both.again(0).counts().queued == 1
+
+
+@rows("source, target", TWO_WAYS)
+def test_large_jobs_are_read_a_few_at_a_time(pair, monkeypatch, source, target):
+    both = pair(source, target)
+    payload = bytes(1000)
+    both.hueys[0].storage.enqueue_jobs([job(f"j{n}", payload=payload * (1 + 9 * (n == 2))) for n in range(6)])
+    for name in ("duey.storage.sqlite.transfer.BYTES", "duey.storage.redis.transfer_reader.BYTES"):
+        monkeypatch.setattr(name, 2500)
+    with closing(both.places[0].opened()) as queue:
+        assert [len(some) for some in items(queue, "jobs")] == [2, 1, 2, 1]
+    assert both.move().states == {"ready": 6}
+
+
+@rows("source, target", TWO_WAYS)
+def test_a_held_queue_says_so(pair, die_at, source, target):
+    both = pair(source, target)
+    storage = both.hueys[0].storage
+    before = storage.warnings()
+    die_at("move.held")
+    with pytest.raises(KilledError):
+        both.move()
+    (sentence,) = set(storage.warnings()) - set(before)
+    assert "no job of" in sentence and "`duey move --undo`" in sentence and storage.fence() is None
 
 
 @rows("source, target", TWO_WAYS)

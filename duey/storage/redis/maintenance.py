@@ -23,17 +23,17 @@ class RedisMaintenance(Maintenance):
         return self.warnings()
 
     def warnings(self) -> list[str]:
-        texts = self.server.command(b"MGET", self.server.key("fence"), self.server.key("move"))
-        found = [text.decode() for text in texts if text is not None]
-        return [*preflight.warnings(self.server), *words_of(found, f"Redis at {self.server.address}")]
+        marker = self.server.command(b"GET", self.server.key("move"))
+        return [*preflight.warnings(self.server), *words_of(marker, f"Redis at {self.server.address}")]
 
     def fence(self) -> str | None:
         text = self.server.command(b"GET", self.server.key("fence"))
         return None if text is None else str(text.decode())
 
     def problems(self) -> list[str]:
-        facts = self.server.facts()
-        return facts.problems(f"Redis at {self.server.address}") if facts else []
+        facts, moved = self.server.facts(), self.fence()
+        found = facts.problems(f"Redis at {self.server.address}") if facts else []
+        return [*found, *([moved] if moved else [])]
 
     def unknown_before(self, instant: float) -> list[str]:
         found = self.server.command(b"ZRANGEBYSCORE", self.server.key("unknown"), "-inf", instant, "LIMIT", 0, 100)

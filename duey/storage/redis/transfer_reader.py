@@ -5,6 +5,7 @@ Nobody changes the keys meanwhile, so they are read by plain commands, many in o
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from bisect import bisect_right
@@ -15,7 +16,7 @@ from duey.model.job import ENDED, JobRecord
 from duey.storage.redis import codec
 from duey.storage.redis.outbox import OLD_KINDS
 from duey.storage.redis.transfer_writer import LIMIT
-from duey.storage.transfer import EVENTS, HOLD, JOBS, EventItem, JobItem, key_of, number, plain
+from duey.storage.transfer import BYTES, EVENTS, HOLD, JOBS, EventItem, JobItem, key_of, number, plain
 from duey.storage.values import worker_of
 
 JOBS_BY_SEQ = ("live", *(f"finished:{state}" for state in sorted(ENDED)))
@@ -66,7 +67,7 @@ class ItemReader:
         )
         ids = [job_id.decode() for job_id, _ in sorted((p for (some,) in found for p in some), key=lambda p: p[1])]
         answers = self.ask(
-            ids[:limit],
+            self._first(ids[:limit]),
             lambda pipe, job_id: pipe.hgetall(self.key(f"job:{job_id}")),
             lambda pipe, job_id: pipe.get(self.key(f"body:{job_id}")),
             lambda pipe, job_id: pipe.get(self.key(f"result:{job_id}")),
@@ -76,6 +77,16 @@ class ItemReader:
         )
         progress = self.ask([a[0][b"seq"] for a in answers], lambda pipe, seq: pipe.hget(self.key("progress"), seq))
         return [item_of(answer, reported) for answer, (reported,) in zip(answers, progress, strict=True)]
+
+    def _first(self, ids: list[str]) -> list[str]:
+        """As many of these jobs as may be read at once."""
+        sizes = self.ask(
+            ids,
+            lambda pipe, job_id: pipe.strlen(self.key(f"body:{job_id}")),
+            lambda pipe, job_id: pipe.strlen(self.key(f"result:{job_id}")),
+        )
+        total = list(itertools.accumulate(body + result for body, result in sizes))
+        return ids[: max(1, bisect_right(total, BYTES))]
 
     def _events(self, after: int, limit: int) -> list[EventItem]:
         """The next events whose jobs were not removed."""

@@ -75,7 +75,8 @@ class SqliteMaintenance(Maintenance):
         return peek.fence_of(self.db.path)
 
     def problems(self) -> list[str]:
-        return files.full(self.db.path)
+        moved = self.fence()
+        return [*files.full(self.db.path), *([moved] if moved else [])]
 
     def unknown_before(self, instant: float) -> list[str]:
         query = "select id from blocked join jobs using (seq) where kind = 'unknown' and at <= ? limit 100"

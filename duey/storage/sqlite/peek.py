@@ -49,8 +49,9 @@ def fence_of(path: Path | str) -> str | None:
 
 
 def words_of_move(path: Path | str) -> list[str]:
-    """What to say of a move in which a queue file takes part, one sentence each."""
-    return words_of(_read(path, "select value from meta where key in ('fence', 'move') order by key"), str(path))
+    """What to say of a move that begins, one sentence each."""
+    found = _read(path, "select value from meta where key = 'move'")
+    return words_of(found[0], str(path)) if found else []
 
 
 def _read(path: Path | str, query: str) -> list[Any]:

@@ -22,6 +22,7 @@ from duey.storage.sqlite import preflight
 from duey.storage.sqlite.database import explain
 from duey.storage.sqlite.transfer_rows import EVENT_ROWS, JOB_ROWS, ROWS, STORE, item_of, shown, store_jobs, stored
 from duey.storage.transfer import (
+    BYTES,
     EVENTS,
     HOLD,
     JOBS,
@@ -150,7 +151,13 @@ class SqliteTransfer(Transfer):
             return [shown(section, row) for row in con.execute(query, (*(after or ()), limit)).fetchall()]
 
     def _jobs(self, con: sqlite3.Connection, after: int, limit: int) -> list[JobItem]:
-        rows = con.execute(JOB_ROWS, (after, limit)).fetchall()
+        rows: list[tuple[Any, ...]] = []
+        size = 0
+        for row in con.execute(JOB_ROWS, (after, limit)):
+            size += sum(len(value) for value in row if isinstance(value, bytes))
+            if size > BYTES and rows:
+                break
+            rows.append(row)
         if not rows:
             return []
         last = rows[-1][JobRecord._fields.index("seq")]
