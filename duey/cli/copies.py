@@ -13,9 +13,10 @@ import argparse
 import fcntl
 import itertools
 import os
+import re
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from duey.files import SIDE_FILES
 from duey.recipes import Refused as RecipeRefused
 from duey.recipes import Unavailable, backup_set
 from duey.recipes.sqlite_backup import sync
+from duey.storage.sqlite import peek
 
 # The bytes of a SQLite file that each connection in WAL mode keeps locked (sqlite.org/fileformat2.html, "lock-byte").
 SHARED_FIRST, SHARED_SIZE = 0x40000002, 510
@@ -73,19 +75,26 @@ def _note(cli_context: CliContext) -> None:
 
 
 def restore(cli_context: CliContext, options: argparse.Namespace) -> None:
-    """Put back the databases that `backup` copied.
+    """Put back the databases that `backup` copied, or those that a migration has kept.
 
-    The service must be stopped. The databases that are replaced are kept beside the new ones as *.before.
+    Give the folder of a backup, or one or more files NAME.schema-VERSION from beside the databases. The service must be
+    stopped. The databases that are replaced are kept beside the new ones as *.before.
     """
-    folder, targets = Path(options.folder), databases(cli_context.settings)
-    wanted = contents(folder, targets)
+    targets, given = databases(cli_context.settings), [Path(each) for each in options.source]
+    if (sources := kept_copies(given, targets)) is not None:
+        wanted: dict[str, backup_set.Listed | None] = dict.fromkeys(sources)
+    elif len(given) > 1:
+        raise Refused("expected one folder of a backup, or files NAME.schema-VERSION: nothing was replaced")
+    else:
+        wanted = contents(given[0], targets)
+        sources = {role: given[0] / f"{role}.db" for role in wanted}
     with unused(cli_context, targets.values()):
         pass  # before gigabytes are copied
     fresh = {role: targets[role].with_name(f"{targets[role].name}.restored") for role in wanted}
     try:
         with Progress("restore") as progress:
             for role, listed in wanted.items():
-                copy_checked(role, folder / f"{role}.db", fresh[role], listed, progress)
+                copy_checked(role, sources[role], fresh[role], listed, progress)
     except BaseException:
         for path in fresh.values():
             path.unlink(missing_ok=True)
@@ -95,8 +104,33 @@ def restore(cli_context: CliContext, options: argparse.Namespace) -> None:
     with unused(cli_context, targets.values()):
         swap({targets[role]: fresh[role] for role in wanted})
     for role, target in targets.items():
-        echo(f"{role}: restored to {target}" if role in wanted else f"{role}: not in the backup, {target} is unchanged")
-    cli_context.audit("restore", str(folder))
+        echo(f"{role}: restored to {target}" if role in wanted else f"{role}: not given, {target} is unchanged")
+    if not is_older("access", targets["access"]):  # the line would migrate it, and an older Duey is to be installed
+        cli_context.audit("restore", ", ".join(options.source))
+
+
+def is_older(role: str, path: Path) -> bool:
+    """Whether the next start would migrate a database."""
+    if not path.exists():
+        return False
+    with suppress(sqlite3.Error), peek.opened(path) as con:
+        found, newest = schema_version(role, con)
+        return found < newest
+    return False
+
+
+def kept_copies(given: Sequence[Path], targets: Mapping[str, Path]) -> dict[str, Path] | None:
+    """The role of each file that a migration has kept. None if they are no such files. Raises Refused."""
+    found: dict[str, Path] = {}
+    for path in given:
+        name = re.fullmatch(r"(.+)\.schema-\d+", path.name)
+        role = next((role for role, target in targets.items() if name and target.name == name[1]), None)
+        if role is None or path.is_dir():
+            return None
+        if not path.exists() or role in found:
+            raise Refused(f"expected one existing copy of {targets[role].name}, found {path}: nothing was replaced")
+        found[role] = path
+    return found
 
 
 def contents(folder: Path, targets: Mapping[str, Path]) -> dict[str, backup_set.Listed | None]:

@@ -260,7 +260,8 @@ def parser() -> argparse.ArgumentParser:
     command(commands, "prune", history.prune)
     folder = ("folder", {"metavar": "FOLDER", "help": "folder of the backup"})
     command(commands, "backup", copies.backup, folder)
-    command(commands, "restore", copies.restore, folder).set_defaults(context={"replaces": True})
+    source = ("source", {"metavar": "FOLDER", "nargs": "+", "help": "folder of the backup, or files that were kept"})
+    command(commands, "restore", copies.restore, source).set_defaults(context={"replaces": True})
     command(
         commands, "move", moving.move,
         ("--to", {"metavar": "URL", "help": "where to move the queue: redis://... or sqlite:///FILE"}),

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from duey import schema_copy
 from duey.cli import copies
 from duey.cli.context import Refused
 from duey.config import load
@@ -90,8 +91,8 @@ class Place:
                 con.execute("delete from word")
                 con.execute("insert into word values (?)", (word,))
 
-    def restore(self) -> None:
-        copies.restore(self, SimpleNamespace(folder=str(self.backup)))
+    def restore(self, *files: Path) -> None:
+        copies.restore(self, SimpleNamespace(source=[str(each) for each in files or (self.backup,)]))
 
     def words(self) -> set[str]:
         return {word(path) for path in self.targets.values()}
@@ -171,6 +172,20 @@ def test_a_backup_of_an_older_version_has_no_list_and_is_restored(tmp_path):
     (place.backup / "backup.json").unlink()
     place.restore()
     assert place.words() == {"new"}
+
+
+def test_what_a_migration_has_kept_is_put_back(tmp_path):
+    place = Place(tmp_path / "place")
+    queue, monitor = (place.targets[role] for role in ("queue", "monitor"))
+    kept = [schema_copy.keep(path, 1, 2) for path in (queue, monitor)]
+    place.mark("newer")
+    for files in ([kept[0], queue], [kept[0], kept[0]], [queue.with_name("queue.db.schema-7")], [*kept, place.backup]):
+        with pytest.raises(Refused, match=r"nothing was replaced|no backup"):
+            place.restore(*files)
+    assert place.words() == {"newer"}
+    place.restore(*kept)
+    assert [word(path) for path in place.targets.values()] == ["old", "old", "newer"]
+    assert word(queue.with_name("queue.db.before")) == "newer"
 
 
 def test_each_restore_keeps_what_stood_there_under_a_name_of_its_own(tmp_path):
