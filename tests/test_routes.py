@@ -32,7 +32,10 @@ OPEN = {
     "GET /readyz",
     "GET /metrics",
 }
-WITH_A_PROOF = {"POST /monitor/login"}  # open, but refuses a form that is not of its own page
+WITH_A_PROOF = {
+    "POST /monitor/login",
+    "POST /monitor/login/code",
+}  # open, but refuses a form that is not of its own page
 FORM = "application/x-www-form-urlencoded"
 
 
@@ -133,11 +136,17 @@ def test_the_lists_of_pages_and_actions_are_whole(whole: Whole) -> None:
             "/jobs/x",
             "/errors/x",
             "/login",
+            "/login/code",
             "/static/x",
             "",
             "/audit.csv",
         ],
-        "POST": [*(action.partition("?")[0] for action in every_action(whole.world)), *own_actions(), "/login"],
+        "POST": [
+            *(action.partition("?")[0] for action in every_action(whole.world)),
+            *own_actions(),
+            "/login",
+            "/login/code",
+        ],
     }
     for route in whole.world.site.routes:
         rule = re.sub(r"\.(json|html)$", "", route.rule.removeprefix("/monitor"))

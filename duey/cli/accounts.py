@@ -60,14 +60,15 @@ def user_password(cli_context: CliContext, options: argparse.Namespace) -> None:
 def user_list(cli_context: CliContext, options: argparse.Namespace) -> None:
     """List the accounts: name, role, last login.
 
-    With --json: `users`, each with `name`, `role`, `origin`, `created_at` and `last_login_at`.
+    With --json: `users`, each with `name`, `role`, `origin`, `created_at`, `last_login_at` and `second_factor_at`.
     """
 
     def row(account: Account) -> tuple[object, ...]:
         by = "" if account.is_local else " by the proxy"
+        by += ", second factor on" if account.second_factor_at else ""
         return account.name, account.role, f"last login {when(account.last_login_at)}{by}"
 
-    view = view_of("name", "role", "origin", "created_at", "last_login_at")
+    view = view_of("name", "role", "origin", "created_at", "last_login_at", "second_factor_at")
     output.show(options, "users", cli_context.access.accounts.list(), view, USERS, row)
 
 
@@ -92,6 +93,16 @@ def user_role(cli_context: CliContext, options: argparse.Namespace) -> None:
     account = access.accounts.set_role(options.name, options.role)
     cli_context.audit("change role", account.name, detail=account.role)
     echo(f"{account.name} is {account.role} now")
+
+
+def user_reset_totp(cli_context: CliContext, options: argparse.Namespace) -> None:
+    """Turn the second factor of an account off and end its sessions, if the phone and the recovery codes are lost."""
+    access = cli_context.access
+    account = access.accounts.get(options.name)
+    if not access.second_factors.remove(account, ends_sessions=True):
+        raise Refused(f"{account.name} has no second factor: nothing was changed")
+    cli_context.audit("reset second factor", account.name)
+    echo(f"the second factor of {account.name} is off, and its sessions have ended")
 
 
 def user_sessions(cli_context: CliContext, options: argparse.Namespace) -> None:

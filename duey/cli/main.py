@@ -200,6 +200,7 @@ def parser() -> argparse.ArgumentParser:
     command(user, "role", accounts.user_role, login, ("role", roles))
     end = ("--end", {"action": "store_true", "help": "end them all"})
     command(user, "sessions", accounts.user_sessions, login, end, *forms)
+    command(user, "reset-totp", accounts.user_reset_totp, login)
     command(user, "remove", accounts.user_remove, login)
     token = commands.add_parser("token", help="tokens of the API").add_subparsers(required=True, metavar="WHAT")
     scopes = "comma-separated list of read, enqueue and admin; read:TASK and enqueue:TASK for one task"

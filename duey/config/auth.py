@@ -34,6 +34,12 @@ class Auth:
     )
     audit_days: float = key("365", read.number(1, "days"), "how long the audit log is kept")
     metrics_token: str = key("", read.text, "if set, /metrics requires it as bearer token", True)
+    require_totp: str = key(
+        "no", read.choice("no", "admins", "all"), "whose log-in with a password must have a second factor"
+    )
+    totp_key: str = key(
+        "", read.text, "key of the second factors; empty: access.key beside the database, which is made", True
+    )
     local_login: bool = key("yes", read.yes_no, "people may log in with a password; no: only by remote_user_header")
     remote_user_header: str = key(
         "",

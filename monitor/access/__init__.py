@@ -10,6 +10,7 @@ from duey.monitor.access.errors import (
     AccountExists,
     ChangedSince,
     InvalidInput,
+    KeyLost,
     LastAdmin,
     LocalAccount,
     NotInGroup,
@@ -20,6 +21,7 @@ from duey.monitor.access.errors import (
     UnknownAccount,
     UnknownToken,
 )
+from duey.monitor.access.second_factor import Enrolment
 from duey.monitor.access.sessions import Session
 from duey.monitor.access.tokens import SCOPES, Token
 
@@ -36,8 +38,10 @@ __all__ = [
     "AccountExists",
     "AuditEntry",
     "ChangedSince",
+    "Enrolment",
     "FirstSecrets",
     "InvalidInput",
+    "KeyLost",
     "LastAdmin",
     "LocalAccount",
     "NotInGroup",

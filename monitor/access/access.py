@@ -19,6 +19,7 @@ from duey.monitor.access.audit import Audit
 from duey.monitor.access.csrf import Csrf
 from duey.monitor.access.database import Database
 from duey.monitor.access.proxied import NO_GROUPS, GroupRoles, ProxyUsers
+from duey.monitor.access.second_factor import SecondFactors
 from duey.monitor.access.sessions import Sessions
 from duey.monitor.access.throttle import Devices, Throttle
 from duey.monitor.access.tokens import SCOPES, Tokens
@@ -52,12 +53,14 @@ class Access:
         audit_days: float = 365,
         service: str = "",
         roles: GroupRoles = NO_GROUPS,
+        totp_key: str = "",
     ) -> None:
         self._database = Database(database_url)
         self.audit = Audit(self._database, audit_days, clock)
         self.csrf = Csrf(self._database)
         throttle = Throttle(self._database, login_attempts, clock)
         self.accounts = Accounts(self._database, throttle, Devices(self.csrf), self.audit, clock, service)
+        self.second_factors = SecondFactors(self._database, throttle, clock, service or "Duey", totp_key)
         self.sessions = Sessions(self._database, session_hours, session_days, clock)
         self.proxy_users = ProxyUsers(self._database, self.audit, self.csrf, roles, session_hours, clock)
         self.tokens = Tokens(self._database, clock)
@@ -69,6 +72,7 @@ class Access:
         return cls(
             auth.database, auth.session_hours, auth.login_attempts, session_days=auth.session_days,
             audit_days=auth.audit_days, service=settings.service.name, roles=GroupRoles.of(auth),
+            totp_key=auth.totp_key,
         )  # fmt: skip
 
     def prepare(self) -> None:

@@ -37,7 +37,7 @@ ROLES = (ADMIN, VIEWER)
 LOCAL, PROXY = "local", "proxy"  # where an account logs in: with a password here, or at the proxy
 
 A = ACCOUNTS.c
-PUBLIC = (A.id, A.name, A.role, A.created_at, A.last_login_at, A.password_version, A.origin)
+PUBLIC = (A.id, A.name, A.role, A.created_at, A.last_login_at, A.password_version, A.origin, A.second_factor_at)
 PASSWORD = (A.password_digest, A.password_salt, A.scrypt_n, A.scrypt_r, A.scrypt_p)
 
 
@@ -52,6 +52,7 @@ class Account:
     last_login_at: float | None
     password_version: int  # increases with each change
     origin: str = LOCAL
+    second_factor_at: float | None = None  # since when a log-in needs a code as well
 
     @property
     def is_admin(self) -> bool:
@@ -113,16 +114,19 @@ class Accounts:
             self._throttle.forgive(account.name)
         return None if given else password
 
-    def authenticate(self, name: str, password: str, address: str, device: str = "") -> Account | None:
+    def authenticate(
+        self, name: str, password: str, address: str, device: str = "", has_session: bool = False
+    ) -> Account | None:
         """Return the account, or None for an unknown name or a wrong password, after the same time in both cases.
 
-        `device` is the cookie of `device_cookie`, if the browser has one. Raises TooManyAttempts before it hashes.
+        `device` is the cookie of `device_cookie`, if the browser has one. An account with a second factor is not logged
+        in yet (unless `has_session`), so the attempt counts until `forgive`. Raises TooManyAttempts before it hashes.
         """
         known = self._credentials(name)
-        device = self._devices.known(device, known.id if known else 0, known.password_version if known else 0)
+        nonce = self._devices.known(device, known.id if known else 0, known.password_version if known else 0)
         who = possible_name(name) if known else ""
         try:
-            left = self._throttle.admit(address, name, device)
+            left = self._throttle.admit(address, name, nonce)
         except TooManyAttempts:
             security.note(security.LOGIN_THROTTLED, address, who)
             raise
@@ -132,12 +136,18 @@ class Accounts:
             if left == 0:
                 security.note(security.LOCK_OUT, address, who)
                 self._audit.record(
-                    who, WEB, address, "lock out", source_key(address, device)[:64], detail="too many failed log-ins"
+                    who, WEB, address, "lock out", source_key(address, nonce)[:64], detail="too many failed log-ins"
                 )
             return None
-        self._throttle.forgive(name, address, device)
-        security.note(security.LOGIN_SUCCEEDED, address, account.name)
+        if has_session or account.second_factor_at is None:
+            self.forgive(account, address, device)
+            security.note(security.LOGIN_SUCCEEDED, address, account.name)
         return account
+
+    def forgive(self, account: Account, address: str, device: str) -> None:
+        """Take back the failures of this browser, once the log-in is complete. `device` as for `authenticate`."""
+        nonce = self._devices.known(device, account.id, account.password_version)
+        self._throttle.forgive(account.name, address, nonce)
 
     def _matching(self, name: str, password: str, known: _Credentials | None) -> Account | None:
         if not passwords.matches(password, known.hash if known else None) or known is None:

@@ -79,6 +79,17 @@ class ChangedSince(AccessError):
         super().__init__(f"{name[:100]!r} was changed or removed since you looked")
 
 
+class KeyLost(AccessError):
+    """The key that second factors are made with is not the one of this account."""
+
+    def __init__(self, name: str):
+        self.name = name
+        super().__init__(
+            "the key of second factors on this server is missing or was replaced, so no code of an app is right: use a "
+            f"recovery code, or ask the operator to run: duey user reset-totp {name}"
+        )
+
+
 class LocalAccount(AccessError):
     """The proxy names a user whose name belongs to a local account."""
 

@@ -19,6 +19,8 @@ TOKENS = Table("tokens")
 AUDIT = Table("audit")
 SECRETS = Table("secrets")
 ATTEMPTS = Table("attempts")
+SECOND_FACTORS = Table("second_factors")
+RECOVERY_CODES = Table("recovery_codes")
 
 MIGRATIONS: Sequence[Migration] = (
     (
@@ -119,5 +121,29 @@ MIGRATIONS: Sequence[Migration] = (
         "ALTER TABLE tokens ADD COLUMN previous_until REAL",
         "ALTER TABLE tokens ADD COLUMN previous_used_at REAL",
         "CREATE INDEX tokens_by_previous_digest ON tokens (previous_digest)",
+    ),
+    (
+        # second_factor_at: since when a log-in to the account needs a code as well; null: it does not.
+        "ALTER TABLE accounts ADD COLUMN second_factor_at REAL",
+        # The app's secret is the HMAC of the nonce with a key that is not in this file. key_mark: tells another key.
+        # last_step: the 30 seconds of the last accepted code. It counts once accounts.second_factor_at is set.
+        """
+        CREATE TABLE second_factors (
+            account_id INTEGER PRIMARY KEY REFERENCES accounts (id) ON DELETE CASCADE,
+            nonce BLOB NOT NULL,
+            key_mark BLOB NOT NULL,
+            last_step INTEGER NOT NULL,
+            created_at REAL NOT NULL
+        )
+        """,
+        # digest: SHA-256 of a recovery code. A used one is deleted.
+        """
+        CREATE TABLE recovery_codes (
+            id INTEGER PRIMARY KEY,
+            account_id INTEGER NOT NULL REFERENCES accounts (id) ON DELETE CASCADE,
+            digest BLOB NOT NULL
+        )
+        """,
+        "CREATE INDEX recovery_codes_by_account ON recovery_codes (account_id)",
     ),
 )

@@ -13,6 +13,7 @@ import re
 log = logging.getLogger("duey.security")
 
 LOGIN_SUCCEEDED, LOGIN_FAILED, LOGIN_THROTTLED = "login-succeeded", "login-failed", "login-throttled"
+SECOND_FACTOR_FAILED, SECOND_FACTOR_THROTTLED = "second-factor-failed", "second-factor-throttled"
 LOCK_OUT = "lock-out"  # an address or a device has used all its attempts
 ACCOUNT_MADE, ACCOUNT_CHANGED, ACCOUNT_REMOVED = "account-made", "account-changed", "account-removed"
 TOKEN_MADE, TOKEN_ROTATED, TOKEN_REVOKED = "token-made", "token-rotated", "token-revoked"

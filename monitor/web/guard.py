@@ -16,8 +16,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from duey.monitor.access import Access, TooManyAttempts, security
-from duey.monitor.web.refusal import LoginNeeded, Refusal
+from duey.monitor.access import Access, Account, TooManyAttempts, security
+from duey.monitor.web.refusal import LoginNeeded, Refusal, SecondFactorNeeded
 from duey.monitor.web.request import Request
 from duey.monitor.web.route import View
 from duey.monitor.web.services import Services
@@ -31,8 +31,14 @@ STALE = "this form has no valid proof (it is from another session, perhaps): ope
 class Guard:
     """Admits a request or raises a Refusal."""
 
-    def __init__(self, access: Access, public_url: str) -> None:
-        self._access, self._public_url = access, public_url
+    def __init__(self, access: Access, public_url: str, require_totp: str) -> None:
+        self._access, self._public_url, self._require_totp = access, public_url, require_totp
+
+    def check_enrolled(self, request: Request) -> None:
+        """Raise SecondFactorNeeded if the account must have a second factor and has none."""
+        account = request.account
+        if account and account.second_factor_at is None and needs_second_factor(account, self._require_totp):
+            raise SecondFactorNeeded
 
     def admit(self, request: Request, key: str, admin: bool, open_to_all: bool = False) -> None:
         """Check a request. `key` is the secret text of this visitor: the value of the cookie."""
@@ -72,6 +78,12 @@ class Guard:
         return bool(host) and host == environ.get("HTTP_HOST", "")
 
 
+def needs_second_factor(account: Account, required: str) -> bool:
+    """Return whether `[auth] require_totp` requires one of this account. Users of the proxy have theirs there."""
+    return account.is_local and (required == "all" or (required == "admins" and account.is_admin))
+
+
+WRONG_CODE = "this code is wrong or was used already: wait for the next one"
 FIELD = "confirm_password"  # no other form has a field of this name
 WRONG = "the password is wrong: nothing was changed"
 LONGEST = 1024
@@ -102,7 +114,7 @@ class Password:
         """Return 200 if the field has the visitor's password, else the status, the message and the headers."""
         device, given = self._cookies.device(request.environ), request.form.get(field)[:LONGEST]
         try:
-            account = self._services.access.accounts.authenticate(request.who, given, request.address, device)
+            account = self._services.access.accounts.authenticate(request.who, given, request.address, device, True)
         except TooManyAttempts as error:
             return 429, str(error), {"Retry-After": str(error.retry_after_s)}
         return (403, WRONG, {}) if account is None else (200, "", {})

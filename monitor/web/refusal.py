@@ -57,6 +57,13 @@ class LoginNeeded(Refusal):
         super().__init__(401, "log in first: the session has ended, or there was none")
 
 
+class SecondFactorNeeded(Refusal):
+    """The account must set up its second factor first. A page becomes the page for that, data a 403."""
+
+    def __init__(self) -> None:
+        super().__init__(403, "set up your second factor first: this service requires one of you ([auth] require_totp)")
+
+
 def refusal_for(error: Exception, method: str, path: str) -> Refusal:
     """Return the refusal for an error. Never raises."""
     if isinstance(error, Refusal):

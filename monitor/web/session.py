@@ -10,16 +10,18 @@ installation, because cookies ignore ports: otherwise a log-in to staging on :80
 
 from __future__ import annotations
 
+import hmac
 import secrets
 from collections.abc import Mapping
 from typing import Any
 
 from bottle import response
 
-from duey.monitor.access import Access, Session
+from duey.monitor.access import Access, Account, Session, UnknownAccount
 
 LONGEST = 512  # longer values are not from the monitor
 THEMES = ("light", "dark")
+PENDING_S = 5 * 60
 LONGEST_S = 400 * 86400  # the limit of browsers
 
 
@@ -48,6 +50,32 @@ class Cookies:
     def device(self, environ: Mapping[str, Any]) -> str:
         """Return the cookie that proves that this browser has logged in before."""
         return self._read(environ, self._name(environ, "device"))
+
+    def set_pending(self, environ: Mapping[str, Any], account: Account, now: float) -> None:
+        """Note that this browser has given the password of the account, and must give a code within PENDING_S."""
+        what = f"{account.id}.{account.password_version}.{int(now + PENDING_S)}"
+        value = f"{what}.{self._access.csrf.mark('pending', what)}.{account.name}"
+        self._write(environ, self._name(environ, "pending"), value, max_age=PENDING_S)
+
+    def pending(self, environ: Mapping[str, Any], now: float) -> Account | None:
+        """Return the account whose password this browser has given, if that is not too long ago."""
+        parts = self._read(environ, self._name(environ, "pending")).split(".", 4)
+        if len(parts) < 5:
+            return None
+        *numbers, proof, name = parts
+        right = self._access.csrf.mark("pending", ".".join(numbers))
+        if not hmac.compare_digest(right.encode(), proof.encode("utf-8", "surrogatepass")):
+            return None
+        account_id, version, until = map(int, numbers)
+        try:
+            account = self._access.accounts.get(name)
+        except UnknownAccount:
+            return None
+        unchanged = (account.id, account.password_version) == (account_id, version)
+        return account if unchanged and now < until else None
+
+    def end_pending(self, environ: Mapping[str, Any]) -> None:
+        self._drop(environ, self._name(environ, "pending"))
 
     def visitor(self, environ: Mapping[str, Any], make: bool = False) -> str:
         """Return the random text of a browser that is not logged in; with `make` it gets one."""

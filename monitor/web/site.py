@@ -25,7 +25,7 @@ from duey.monitor.web.display.formats import Times
 from duey.monitor.web.display.text import clip
 from duey.monitor.web.forms.fields import form_of, query_of
 from duey.monitor.web.guard import Guard, Password
-from duey.monitor.web.refusal import LoginNeeded, Refusal, refusal_for
+from duey.monitor.web.refusal import LoginNeeded, Refusal, SecondFactorNeeded, refusal_for
 from duey.monitor.web.render import Renderer
 from duey.monitor.web.request import Request
 from duey.monitor.web.route import BAD, GOOD, NOTE, Done, File, Route, View
@@ -56,7 +56,7 @@ class Site(bottle.Bottle):
         self.uninstall(True)
         self.services, web = services, services.settings.web
         self.cookies = Cookies(services.access, services.links.prefix, web.public_url)
-        self.guard = Guard(services.access, web.public_url)
+        self.guard = Guard(services.access, web.public_url, services.settings.auth.require_totp)
         self.password = Password(services, self.cookies)
         self.assets = Assets()
         addresses = {name: f"{services.links.root}/static/{last}" for name, last in self.assets.addresses().items()}
@@ -93,6 +93,8 @@ class Site(bottle.Bottle):
                 if request.method == "POST":
                     request.form = form_of(environ, self.services.settings.web.max_body_kb)
                 self.guard.admit(request, key, route.admin, route.open_to_all)
+                if not (route.open_to_all or route.enrols):
+                    self.guard.check_enrolled(request)
                 asks = route.fresh is not None and route.fresh(request.form)
                 question = self.password.question(request) if asks else None
                 return self._send(request, question or route.handler(request, **names))
@@ -167,6 +169,8 @@ class Site(bottle.Bottle):
                 query = ""
             target = target + (f"?{query}" if query else "")
             return self._redirect(links.to("/login", next=target if links.own(target) else ""))
+        if isinstance(refusal, SecondFactorNeeded):
+            return self._redirect(links.to("/account/second-factor"))
         data = {"status": refusal.status, "detail": refusal.sentence}
         view = View("error", refusal.title, data, status=refusal.status, headers=refusal.headers)
         return self.answer.page(request, view, None)

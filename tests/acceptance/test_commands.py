@@ -94,6 +94,7 @@ def test_looking_and_accounts(deployment: Deployment):
         deployment,
         ("token list", 0, "old secret until 2"),
         ("user sessions admin", 0, ""),
+        ("user reset-totp admin", 1, "admin has no second factor: nothing was changed"),
         ("user sessions admin --end", 0, "sessions of admin ended: 0\n"),
         ("token revoke reporting", 0, ""),
     )

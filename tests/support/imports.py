@@ -48,7 +48,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "playhouse"), "duey.monitor.access": ("duey.config", "duey.files", "duey.monitor.sqlite_file", "peewee",
     "playhouse"), "duey.monitor.web": (
         *BASE, "duey.payload.plain", "duey.control", "duey.config", "duey.monitor.history", "duey.monitor.access",
-        "duey.alerts", "bottle",
+        "duey.alerts", "bottle", "segno",
     ),
     "duey.api": (
         *BASE, "duey.payload.plain", "duey.control", "duey.config", "duey.monitor.history", "duey.monitor.access",

@@ -16,6 +16,7 @@ from duey.monitor.web.pages.overview import OverviewPage
 from duey.monitor.web.pages.schedule import SchedulePage
 from duey.monitor.web.pages.schedule_form import ScheduleForm
 from duey.monitor.web.pages.schedules import SchedulesPage
+from duey.monitor.web.pages.second_factor import SecondFactorPage
 from duey.monitor.web.pages.task import TaskPage
 from duey.monitor.web.pages.tasks import TasksPage
 from duey.monitor.web.pages.workers import WorkersPage
@@ -43,6 +44,7 @@ def all_pages(services: Services, cookies: Cookies) -> list[PageOfRoutes]:
     return [
         LoginPage(services, cookies),
         AccountPage(services, cookies),
+        SecondFactorPage(services),
         OverviewPage(services),
         ChangesPage(services),
         JobsPage(services),

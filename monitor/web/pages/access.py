@@ -52,7 +52,7 @@ def when_sure(form: Fields) -> bool:
 
 class AccessPage:
     """GET /access, /access/new-account, /access/new-token, POST /accounts, /accounts/NAME/admin, /viewer, /password,
-    /remove, POST /tokens, /tokens/NAME/rotate, /revoke. For admins only."""
+    /second-factor, /remove, POST /tokens, /tokens/NAME/rotate, /revoke. For admins only."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -60,6 +60,7 @@ class AccessPage:
             ADMIN: self._set_role,
             VIEWER: self._set_role,
             "password": self._set_password,
+            "second-factor": self._reset_second_factor,
             "remove": self._remove,
         }
 
@@ -84,6 +85,7 @@ class AccessPage:
                     "name": each.name,
                     "role": each.role,
                     "origin": each.origin,
+                    "second_factor_at": each.second_factor_at,
                     "sessions": sessions.get(each.id, 0),
                     "last_login_at": each.last_login_at,
                     "created_at": each.created_at,
@@ -137,7 +139,7 @@ class AccessPage:
             self._still(account, request)
             if verb in ROLES:
                 self._services.access.proxy_users.check_role_change(account)
-            if verb == "password" and not account.is_local:
+            if verb in ("password", "second-factor") and not account.is_local:
                 raise ProxyAccount(account.name)
             if account.role == verb:
                 return self._back(f"{account.name} is {verb} already: nothing was changed.", NOTE)
@@ -156,6 +158,12 @@ class AccessPage:
         password = self._services.access.accounts.set_password(account.name, seen=account.version)
         self._services.record(request, "set password", account.name)
         return self._made(f"{account.name} has a new password", account.name, "password", password)
+
+    def _reset_second_factor(self, request: Request, account: Account, verb: str) -> Done:
+        if not self._services.access.second_factors.remove(account, ends_sessions=True):
+            return self._back(f"The second factor of {account.name} is off: nothing was changed.", NOTE)
+        self._services.record(request, "reset second factor", account.name)
+        return self._back(f"The second factor of {account.name} is off, and its sessions have ended.")
 
     def _remove(self, request: Request, account: Account, verb: str) -> Done:
         self._services.access.accounts.remove(account.name, account.version)
@@ -222,6 +230,7 @@ class AccessPage:
             ADMIN: f"Make {found.name} an admin?",
             VIEWER: f"Make {found.name} a viewer?",
             "password": f"A new password for {found.name}?",
+            "second-factor": f"Reset the second factor of {found.name}?",
             "remove": f"Remove the account {found.name}?",
             "rotate": f"A new secret for the token {found.name}?",
             "revoke": f"Revoke the token {found.name}?",

@@ -23,7 +23,7 @@ class AccountPage:
             Route("POST", "/account/password", self.change_password),
             Route("POST", "/account/end", self.end),
             Route("POST", "/account/end-others", self.end_others),
-            Route("POST", "/theme", self.theme),
+            Route("POST", "/theme", self.theme, enrols=True),
         ]
 
     def show(self, request: Request) -> View:
@@ -62,7 +62,15 @@ class AccountPage:
             }
             for each in self._services.access.sessions.list(account)
         ]
-        data = {"account": {"name": account.name, "role": account.role, "origin": account.origin}, "sessions": sessions}
+        data = {
+            "account": {
+                "name": account.name,
+                "role": account.role,
+                "origin": account.origin,
+                "second_factor_at": account.second_factor_at,
+            },
+            "sessions": sessions,
+        }
         more = {"problem": problem, "logout_url": self._services.settings.auth.logout_url}
         return View("account", "Your account", data, more, status=status, headers=headers or {})
 

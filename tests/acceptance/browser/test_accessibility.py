@@ -30,7 +30,7 @@ def places(service: Service) -> list[str]:
     pages = ["", "jobs?state=failed", f"jobs/{job_id}", "errors", "tasks", "tasks/note", "schedules", "workers"]
     pages += ["schedules/periodic.heartbeat", f"errors/{client.get('/api/errors').body['errors'][0]['fingerprint']}"]
     pages += ["alerts", "schedules/new?task=note", "audit", "account", "jobs/nobody"]
-    pages += ["access", "access/new-account", "access/new-token"]
+    pages += ["access", "access/new-account", "access/new-token", "account/second-factor"]
     pages += ["jobs", "schedules/new"] if SOAK else []  # these have less on them
     return [f"/monitor/{place}" for place in pages]
 

@@ -108,12 +108,12 @@ def test_a_token_of_some_tasks_and_its_new_secret(world: World, admin: Browser, 
     assert "enqueue:add, enqueue:tasks.once, read:add, read:tasks.once" in admin.get("/monitor/access").words
     clock.now += 300
     question = admin.post("/monitor/tokens/ci/rotate", {"seen": seen(admin, "tokens/ci/rotate")})
-    assert "The old secret works on" in question.words
+    assert "The old secret works on" in question.words and ">Make a new secret</button>" in question.text
     form = {"seen": question.hidden()["seen"], "sure": "1", "overlap_h": "24"}
     assert "sure" in admin.post("/monitor/tokens/ci/rotate", {**form, "overlap_h": "9999"}).hidden(), "it asks again"
     new = secret(admin.post("/monitor/tokens/ci/rotate", form))
     assert world.access.tokens.find(new) and world.access.tokens.find(old)
-    assert "old secret until" in admin.get("/monitor/access").words
+    assert "old secret ends" in admin.get("/monitor/access").words
     assert world.access.tokens.get("ci").expires_at == clock.now + 30 * 86400
     answer = admin.follow(admin.post("/monitor/tokens/ci/rotate", form))
     assert "was changed or removed since you looked" in answer.words, "a click twice makes one secret"

@@ -16,7 +16,7 @@ PAGES = {
     "/": "overview", "/changes": "", "/jobs": "list", "/errors": "list", "/alerts": "list", "/tasks": "list",
     "/tasks/deliver_webhook": "figures", "/schedules": "list", "/schedules/new?task=add": "",
     "/schedules/monday-report/edit": "", "/schedules/periodic.heartbeat": "runs",
-    "/workers": "list", "/audit": "list", "/account": "", "/access": "list",
+    "/workers": "list", "/audit": "list", "/account": "", "/account/second-factor": "", "/access": "list",
     "/access/new-account": "", "/access/new-token": "",
 }  # fmt: skip
 EVER = "first=0&last=9999999999"
@@ -56,6 +56,7 @@ def every_action(world: World) -> dict[str, dict[str, str]]:
         "/schedules/monday-report/remove": {"sure": "1"}, f"/workers/{worker}/quiet": {},
         f"/workers/{worker}/stop": {"sure": "1"}, "/queues/default/pause": {},
         "/accounts": {"name": "eva", "role": "viewer"},
+        "/accounts/vera/second-factor": {"seen": world.access.accounts.get("vera").version, "sure": "1"},
         "/accounts/vera/admin": {"seen": world.access.accounts.get("vera").version, "sure": "1"},
         "/tokens": {"name": "ci", "scope": "read", "days": "30"}, "/tokens/ci/revoke": {"seen": "1", "sure": "1"},
         "/tokens/ci/rotate": {"seen": "1", "sure": "1", "overlap_h": "0"},
@@ -67,6 +68,8 @@ def own_actions() -> dict[str, dict[str, str]]:
     return {
         "/logout": {}, "/logout-everywhere": {}, "/seen": {},
         "/account/password": {"password": PASSWORDS["ana"], "new_password": "a new long sentence"},
+        "/account/second-factor/begin": {}, "/account/second-factor/confirm": {"code": "000000"},
+        "/account/second-factor/codes": {"code": "0"}, "/account/second-factor/off": {"code": "0"},
         "/account/end": {"session": "1"}, "/account/end-others": {}, "/theme": {"theme": "dark"},
     }  # fmt: skip
 
