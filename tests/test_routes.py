@@ -140,6 +140,8 @@ def test_the_lists_of_pages_and_actions_are_whole(whole: Whole) -> None:
             "/static/x",
             "",
             "/audit.csv",
+            "/jobs.csv",
+            "/errors.csv",
         ],
         "POST": [
             *(action.partition("?")[0] for action in every_action(whole.world)),

@@ -56,10 +56,20 @@ def print_csv(rows: Sequence[dict[str, Any]]) -> None:
     """Print rows as CSV, with the names above them."""
     from duey.monitor.access.export import csv_row
 
-    names = [list(rows[0])] if rows else []
-    for values in (*names, *(row.values() for row in rows)):
+    flat = [_flat(row) for row in rows]
+    names = [list(flat[0])] if flat else []
+    for values in (*names, *(row.values() for row in flat)):
         fields = [json.dumps(each) if isinstance(each, (list, dict)) else each for each in values]
         echo(csv_row(fields).removesuffix("\r\n"))
+
+
+def _flat(row: dict[str, Any]) -> dict[str, Any]:
+    """The row with the parts of its error as fields, as in the CSV of the monitor."""
+    if "error" not in row:
+        return row
+    error = row["error"] or {}
+    parts = {"error_type": error.get("type"), "error_message": error.get("message")}
+    return {name: each for name, each in row.items() if name != "error"} | parts
 
 
 def print_json(value: Any) -> None:

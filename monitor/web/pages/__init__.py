@@ -7,6 +7,7 @@ from duey.monitor.web.pages.account import AccountPage
 from duey.monitor.web.pages.alerts import AlertsPage
 from duey.monitor.web.pages.audit import AuditPage
 from duey.monitor.web.pages.changes import ChangesPage
+from duey.monitor.web.pages.csv_files import CsvFiles
 from duey.monitor.web.pages.error import ErrorPage
 from duey.monitor.web.pages.errors import ErrorsPage
 from duey.monitor.web.pages.job import JobPage
@@ -47,6 +48,7 @@ def all_pages(services: Services, cookies: Cookies) -> list[PageOfRoutes]:
         SecondFactorPage(services),
         OverviewPage(services),
         ChangesPage(services),
+        CsvFiles(services),
         JobsPage(services),
         JobPage(services),
         ErrorsPage(services),

@@ -314,6 +314,29 @@ def test_the_audit_is_paged_and_filtered(world: World, admin: Browser) -> None:
     assert admin.get("/monitor/audit?cursor=x").status == 400
 
 
+def test_jobs_and_errors_are_offered_as_csv(world: World, viewer: Browser) -> None:
+    for page, count, first in (
+        (
+            "jobs?state=failed&q=error:OverflowError",
+            3,
+            {"state": "failed", "args": "[1]", "error_type": "OverflowError"},
+        ),
+        ("jobs?state=running", 4, {"state": "running", "error_type": ""}),
+        ("errors?state=open", 3, {"state": "open", "type": "ConnectionRefusedError"}),
+        ("errors?state=all&task=import_csv", 3, {"task": "import_csv"}),
+    ):
+        shown = viewer.get(f"/monitor/{page}").text
+        address = re.search(r'href="([^"]*\.csv[^"]*)"', shown)
+        assert address
+        answer = viewer.get(unescape(address[1]))
+        name = page.partition("?")[0]
+        assert answer.headers["content-disposition"] == f'attachment; filename="{name}.csv"'
+        rows = list(csv.DictReader(io.StringIO(answer.text, newline="")))
+        assert len(rows) == count and rows[0].items() >= first.items(), (page, rows[0])
+        assert "hidden" not in answer.text, "secrets are redacted"
+    assert viewer.get("/monitor/jobs.csv?q=since:soon").status == 422
+
+
 def test_the_audit_is_offered_as_csv(world: World, viewer: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
     for n in range(30):
         world.access.audit.record("=cmd|' /C calc'!A0", "api", "192.0.2.9", "cancel", f"job-{n}", 1, 'a "b"\nc')
