@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import glob
 import os
+import pwd
 import threading
 from contextlib import suppress
 from pathlib import Path
@@ -71,6 +72,18 @@ def close_to_others(settings: Any) -> None:
             mend(backup)
             for path in backup.glob("*.db"):
                 mend(path)
+
+
+def owner_if_other(path: str) -> str:
+    """Return the name of the user who owns the file, or else its folder; '' if that is root or this process's user."""
+    uids = (os.stat(each).st_uid for each in (path, os.path.dirname(path) or ".") if os.path.exists(each))
+    try:
+        uid = next(uids, 0)
+        return "" if uid in (0, os.geteuid()) else pwd.getpwuid(uid).pw_name
+    except OSError:
+        return ""
+    except KeyError:  # a container has no name for it
+        return str(uid)
 
 
 def free_bytes(path: str) -> int:

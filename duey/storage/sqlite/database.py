@@ -39,15 +39,15 @@ def explain(exc: sqlite3.Error, path: str) -> errors.StorageUnavailable:
     if "full" in text or "disk I/O" in text:
         return errors.StorageFull(f"the disk of {path} is full or failing ({text}): make room")
     if "readonly" in text or "read-only" in text:
-        return errors.StorageReadOnly(f"the queue {path} cannot be written: give this user write access to it")
+        advice = preflight.of_another(path) or "give this user write access to it"
+        return errors.StorageReadOnly(f"the queue {path} cannot be written: {advice}")
     if any(words in text for words in ("malformed", "not a database", "no such table")):  # the last one: emptied file
         return errors.StorageCorrupt(
             f"{path} is not a valid SQLite database ({text}): restore it from a backup, or move it away to start empty"
         )
     if "unable to open" in text:
-        return errors.StorageReadOnly(
-            f"the queue {path} cannot be opened: let this user read and write it and its folder"
-        )
+        advice = preflight.of_another(path) or "let this user read and write it and its folder"
+        return errors.StorageReadOnly(f"the queue {path} cannot be opened: {advice}")
     return errors.StorageUnavailable(f"the queue {path} cannot be used ({text})")
 
 

@@ -31,9 +31,8 @@ def connect_first(path: str, busy_s: float, seen: bool) -> sqlite3.Connection:
             files.make_folder(Path(path).parent)
             files.make_file(path)  # SQLite gives its side files the same permissions
         except OSError as exc:
-            raise errors.StorageReadOnly(
-                f"the queue {path} cannot be made ({exc.strerror}): let this user write its folder"
-            ) from exc
+            advice = of_another(path) or "let this user write its folder"
+            raise errors.StorageReadOnly(f"the queue {path} cannot be made ({exc.strerror}): {advice}") from exc
     con = connect(path, busy_s)
     try:
         schema.prepare(con, path)  # first, because it may be another program's file
@@ -54,6 +53,12 @@ def connect_first(path: str, busy_s: float, seen: bool) -> sqlite3.Connection:
             time.sleep(0.01)
     files.mend_database(path)
     return con
+
+
+def of_another(path: str) -> str:
+    """What to do where the files are another user's, '' where they are not."""
+    owner = files.owner_if_other(path)
+    return f"it belongs to the user {owner}: run this program as {owner}, or let it use the HTTP API" if owner else ""
 
 
 def refuse_old_library() -> None:
