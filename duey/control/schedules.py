@@ -8,13 +8,13 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from duey import clock, errors
 from duey.control.call import bind
 from duey.control.edit import edited
+from duey.control.schedule_views import SHOWN_NEXT, Showing
 from duey.control.schedule_views import Schedule as Schedule
-from duey.control.schedule_views import Showing
 from duey.control.schedule_views import Slot as Slot
 from duey.execution.huey import DurableHuey
 from duey.model.job import Edit, WorkerInfo
@@ -52,6 +52,14 @@ class ScheduleRequest:
     overlap: str | None = None
     window_s: float | None = None
     version: str | None = None  # of the schedule that is to be changed, as it was seen
+
+
+class Preview(NamedTuple):
+    """When a schedule would run: in words, in which time zone, and the next times."""
+
+    words: str
+    tz: str
+    next_at: tuple[float, ...]
 
 
 class ScheduleService:
@@ -102,6 +110,16 @@ class ScheduleService:
         if name in self._of_code() or not self._schedule_store.add(row):
             raise errors.ScheduleExists(name)
         return row
+
+    def preview(self, request: ScheduleRequest) -> Preview:
+        """When a schedule would run that began now; task and arguments of the request do not matter. Raises
+        BadSchedule."""
+        spec, now = when_of(request), clock.now()
+        check(spec)
+        row = ScheduleRow("", "made", json.dumps({**spec, "task": "", "call": ""}), False, now, now)
+        item = entry.of_row(self._huey, row)
+        assert item.timetable is not None
+        return Preview(item.timetable.words, item.tz, item.upcoming(now, SHOWN_NEXT))
 
     def change(self, name: str, request: ScheduleRequest, edit: Edit | None = None) -> ScheduleRow:
         """Replace what a schedule that was made here runs, and when; another expression counts from now. `edit`: the
@@ -224,15 +242,20 @@ class ScheduleService:
     def _spec(self, name: str, request: ScheduleRequest, known_at: float | None = None) -> str:
         cls = self._known.find(request.task)
         args, kwargs = bind(self._known.signature(cls), request.args, request.kwargs or {})
-        spec = {
-            "task": self._known.full(cls), "cron": request.cron, "every": request.every_s, "at": request.at,
-            "tz": request.tz, "catch_up": request.catch_up, "overlap": request.overlap, "window_s": request.window_s,
-        }  # fmt: skip
+        spec = {"task": self._known.full(cls), **when_of(request)}
         call = self._huey.serializer.serialize((args, kwargs), use=entry.use_of(name, spec))
         spec["call"] = call.decode("latin-1")
         check(spec, known_at)
         spec |= edits.zone_noted(spec, str(self._huey.settings.schedule.timezone))
         return json.dumps({key: value for key, value in spec.items() if value is not None})
+
+
+def when_of(request: ScheduleRequest) -> dict[str, Any]:
+    """The part of a spec that says when, and how."""
+    return {
+        "cron": request.cron, "every": request.every_s, "at": request.at, "tz": request.tz,
+        "catch_up": request.catch_up, "overlap": request.overlap, "window_s": request.window_s,
+    }  # fmt: skip
 
 
 def check(spec: dict[str, Any], known_at: float | None = None) -> None:

@@ -176,6 +176,10 @@ class Control:
         self.requeue(job_id, args, kwargs, edit, was)
         return self.job(job_id)
 
+    def run_now(self, job_id: str) -> None:
+        """Run a scheduled job without waiting for its time. Raises UnknownJob, StateConflict."""
+        self.storage.retry(job_id, None, None)
+
     def requeue(
         self, job_id: str, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None,
         edit: Edit | None = None, was: str | None = None,

@@ -136,9 +136,10 @@ class Commands(Protocol):
     def ask_to_stop(self, seen: StoredJob) -> bool:
         """Ask a claimed job to stop. False if it has changed since it was read."""
 
-    def retry(self, job_id: str, payload: bytes | None, retries: int, was: str | None = None) -> None:
-        """Queue an ended or retrying job again, with a new payload if one is given. `was`, here and below: change the
-        job only if it is in this state. Raises UnknownJob, StateConflict."""
+    def retry(self, job_id: str, payload: bytes | None, retries: int | None, was: str | None = None) -> None:
+        """Queue an ended or retrying job again, with a new payload if one is given. `retries` None: a scheduled job,
+        which keeps its retries. `was`, here and below: change the job only if it is in this state. Raises UnknownJob,
+        StateConflict."""
 
     def forget(self, job_id: str, was: str | None = None) -> None:
         """Remove an ended job. Raises StateConflict if it has not ended."""

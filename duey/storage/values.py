@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from duey import errors
-from duey.model.job import QUEUED, Claim, JobRecord
+from duey.model.job import ENDED, QUEUED, RETRYING, SCHEDULED, Claim, JobRecord
 from duey.model.outcome import Outcome
 from duey.storage.presence import Slot
 
@@ -106,6 +106,12 @@ def found_as(
     if found.state not in states or was not in (None, found.state):
         raise errors.StateConflict(job_id, verb, found.state)
     return found
+
+
+def found_to_queue(found: StoredJob | None, job_id: str, retries: int | None, was: str | None) -> StoredJob:
+    """The job that was found, to be queued again, or (`retries` None) before its time. Raises like `found_as`."""
+    verb, states = ("run", (SCHEDULED,)) if retries is None else ("retry", (*ENDED, RETRYING))
+    return found_as(found, job_id, verb, states, was)
 
 
 class EventRow(NamedTuple):

@@ -99,6 +99,21 @@ def test_a_retrying_job_may_be_run_now(storage, clock, hand):
     assert [c.job.id for c in hand.claim(5)] == ["retrying"]
 
 
+def test_only_a_scheduled_job_is_run_before_its_time_and_keeps_its_retries(storage, clock, hand):
+    for place in ("scheduled", "retrying", "blocked", "running", "queued"):
+        put(storage, hand, clock, place, f"a-{place}")
+        if place != "scheduled":
+            with pytest.raises(errors.StateConflict, match=f"cannot run job a-{place}"):
+                storage.retry(f"a-{place}", None, None)
+    left = look(storage, "a-scheduled").job.retries
+    storage.retry("a-scheduled", None, None)
+    claimed = {claim.job.id: claim.job for claim in hand.claim(5)}
+    assert {*claimed} == {"a-queued", "a-scheduled"}
+    assert (claimed["a-scheduled"].retries, claimed["a-scheduled"].eta) == (left, None)
+    with pytest.raises(errors.StateConflict):
+        storage.retry("a-scheduled", None, None)
+
+
 def test_a_retry_takes_the_step_after_it_along_once(storage, hand):
     storage.enqueue_jobs(jobs("a"))
     hand.work(follow_ups=(job("next"),))

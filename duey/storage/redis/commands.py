@@ -10,14 +10,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from duey import clock, errors
-from duey.model.job import ENDED, RETRYING
+from duey.model.job import ENDED
 from duey.model.limits import NO_LIMIT, Limit
 from duey.model.outcome import Outcome, Ttl
 from duey.storage.contract import Commands
 from duey.storage.redis import codec, queries
 from duey.storage.redis.client import Server
 from duey.storage.redis.session import limits_text
-from duey.storage.values import TRIES, StoredJob, busy, found_as
+from duey.storage.values import TRIES, StoredJob, busy, found_as, found_to_queue
 
 STEP = 500  # jobs that one script moves: limits how long other clients wait
 
@@ -38,10 +38,11 @@ class RedisCommands(Commands):
     def ask_to_stop(self, seen: StoredJob) -> bool:
         return self._apply("stop", seen) == 1
 
-    def retry(self, job_id: str, payload: bytes | None, retries: int, was: str | None = None) -> None:
+    def retry(self, job_id: str, payload: bytes | None, retries: int | None, was: str | None = None) -> None:
         for _ in range(TRIES):
-            seen = found_as(self.look(job_id), job_id, "retry", (*ENDED, RETRYING), was)
-            job = seen.job._replace(eta=None, expires_at=None, crashes=0, retries=retries, failures=0, failed_at=None)
+            seen = found_to_queue(self.look(job_id), job_id, retries, was)
+            left = seen.job.retries if retries is None else retries
+            job = seen.job._replace(eta=None, expires_at=None, crashes=0, retries=left, failures=0, failed_at=None)
             done = self._apply("retry", seen, codec.changing(job), payload or b"", job.attempt)
             if done == 1:
                 return

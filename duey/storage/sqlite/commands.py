@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 
 from duey import clock, errors
 from duey.model import event
-from duey.model.job import DONE, ENDED, RETRYING, Claim, JobRecord
+from duey.model.job import DONE, ENDED, Claim, JobRecord
 from duey.model.limits import Limit
 from duey.model.outcome import Outcome, Ttl
 from duey.storage.contract import Commands
 from duey.storage.sqlite import policies, queries, schema, settle
 from duey.storage.sqlite.database import Database
-from duey.storage.values import End, StoredJob, found_as
+from duey.storage.values import End, StoredJob, found_as, found_to_queue
 from duey.storage.wakeup import Notifier
 
 
@@ -45,10 +45,10 @@ class SqliteCommands(Commands):
             con.execute("insert or ignore into cancel_requests values (?, ?)", (seen.job.seq, clock.now()))
         return True
 
-    def retry(self, job_id: str, payload: bytes | None, retries: int, was: str | None = None) -> None:
+    def retry(self, job_id: str, payload: bytes | None, retries: int | None, was: str | None = None) -> None:
         with self.db.write("synced") as con:
-            before = found_as(queries.read_job(con, job_id), job_id, "retry", (*ENDED, RETRYING), was)
-            retry(con, before, payload, retries)
+            before = found_to_queue(queries.read_job(con, job_id), job_id, retries, was)
+            retry(con, before, payload, before.job.retries if retries is None else retries)
         self.notifier.notify_workers(1, (before.job.queue,))
 
     def forget(self, job_id: str, was: str | None = None) -> None:

@@ -28,7 +28,7 @@ GONE = (
 
 
 class JobPage:
-    """GET /jobs/ID, POST /jobs/ID/retry, /cancel, /stack, /again, /delete."""
+    """GET /jobs/ID, POST /jobs/ID/retry, /run, /cancel, /stack, /again, /delete."""
 
     def __init__(self, services: Services) -> None:
         self._services, self._verbs, self._look = services, Verbs(services.control, services.history), JobView(services)
@@ -37,6 +37,7 @@ class JobPage:
         return [
             post("/jobs/<job_id:path>/retry", self.retry),
             post("/jobs/<job_id:path>/cancel", self.cancel),
+            post("/jobs/<job_id:path>/run", self.run),
             post("/jobs/<job_id:path>/again", self.again),
             post("/jobs/<job_id:path>/stack", self.stack),
             post("/jobs/<job_id:path>/delete", self.delete),
@@ -72,6 +73,17 @@ class JobPage:
         changed = edit not in (None, Edit())
         self._services.record(request, "retry job", job_id, detail="with edited arguments" if changed else "")
         return Done(back, "Queued again with the edited arguments." if changed else "Queued again.")
+
+    def run(self, request: Request, job_id: str) -> Done:
+        back = self._services.links.job(job_id)
+        try:
+            self._services.control.run_now(job_id)
+        except errors.UnknownJob:
+            return Done(back, f"Nothing was changed: {GONE}.", NOTE)
+        except errors.Conflict as error:
+            return Done(back, _unchanged(error), NOTE)
+        self._services.record(request, "run job now", job_id)
+        return Done(back, "Queued now, before its time.")
 
     def cancel(self, request: Request, job_id: str) -> Done:
         back = self._services.links.job(job_id)

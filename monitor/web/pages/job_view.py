@@ -179,7 +179,7 @@ def _can(job: Job, kept: bool) -> set[str]:
     """Return the actions that the current state allows."""
     if job.state in ENDED:
         return {"retry", "again", "delete"} if kept else {"delete"}
-    return {"cancel"} | {RETRYING: {"retry"}, RUNNING: {"stack"}}.get(job.state, set())
+    return {"cancel"} | {RETRYING: {"retry"}, RUNNING: {"stack"}, SCHEDULED: {"run"}}.get(job.state, set())
 
 
 def _is_above(job: Job, error: Failure | None) -> bool:

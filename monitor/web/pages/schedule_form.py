@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from duey import errors
-from duey.control.schedules import Schedule, ScheduleRequest
+from duey.control.schedules import Schedule, ScheduleRequest, zone
 from duey.errors import FieldError
 from duey.model.job import Job, TaskInfo
+from duey.monitor.web.display.formats import Times
 from duey.monitor.web.forms import inputs, typed, when
 from duey.monitor.web.forms.fields import Fields
 from duey.monitor.web.pages.schedules import by_clock_of
@@ -31,6 +32,7 @@ class ScheduleForm:
     def routes(self) -> list[Route]:
         return [
             get("/schedules/new", self.new),
+            get("/schedules/preview", self.preview),
             post("/schedules", self.make),
             get("/schedules/<name:path>/edit", self.edit),
             post("/schedules/<name:path>/change", self.change),
@@ -43,6 +45,20 @@ class ScheduleForm:
             return View("schedule_new", "New schedule", {"tasks": tasks}, section="schedules")
         task = self._services.control.task(name)
         return self._form(task, inputs.inputs_of(task), {"name": task.name}, None)
+
+    def preview(self, request: Request) -> View:
+        """When the fields that are typed so far would run; the page's script asks for it as JSON."""
+        sentence = ""
+        try:
+            values, problems = when.read(request.query, {}, self._services.zone)
+            if problems:
+                raise errors.BadSchedule("", problems[0].message)
+            found = self._services.control.schedules.preview(ScheduleRequest("", **values))
+            times = Times(request.now, zone(found.tz))
+            sentence = f"{found.words}: {', '.join(times.clock(each) for each in found.next_at)} ({found.tz})"
+        except (errors.BadRequest, errors.Misconfigured) as error:
+            sentence = str(error).removeprefix(": ") if any(map(request.query.get, when.KINDS)) else ""
+        return View("schedule_preview", "Next runs", {"sentence": sentence}, section="schedules")
 
     def edit(self, request: Request, name: str) -> View:
         schedule = self._services.control.schedules.get(name)

@@ -270,6 +270,24 @@
   };
   restoreTyped();
 
+  // The next runs of a schedule, while its form is filled in.
+  const planned = $("form[data-preview]"), preview = $("#preview");
+  if (planned) {
+    let asking = 0;
+    const look = async () => {
+      const address = new URL(planned.dataset.preview, location.href);
+      for (const name of ["cron", "every", "at", "tz", "catch_up", "overlap", "window"]) address.searchParams.set(name, planned.elements[name].value);
+      const mine = ++asking, answer = await fetch(address, { cache: "no-store", redirect: "error" });
+      if (!answer.ok || mine !== asking) return;
+      preview.textContent = (await answer.json()).sentence;
+      preview.hidden = !preview.textContent;
+    };
+    let waiting = 0;
+    const soon = () => { clearTimeout(waiting); waiting = setTimeout(() => look().catch(() => {}), 300); };
+    planned.addEventListener("input", soon);
+    soon();
+  }
+
   // A form is sent only once, even after a double click.
   doc.addEventListener("submit", (event) => {
     if (event.target.dataset.sent) event.preventDefault();

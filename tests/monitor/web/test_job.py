@@ -64,6 +64,9 @@ def test_each_verb_holds_only_for_the_state_that_was_shown(world: World, admin: 
     def said(verb: str, job_id: str = "fresh") -> str:
         return admin.follow(admin.post(f"/monitor/jobs/{job_id}/{verb}", {"sure": "1"})).words
 
+    assert "Queued now, before its time." in said("run", "scheduled-0") and world.state("scheduled-0") == "queued"
+    assert "It is queued already: nothing was changed." in said("run", "scheduled-0")
+    world.control.cancel("scheduled-0")
     world.begin()
     assert "It runs already: nothing was changed." in said("cancel?was=queued")
     assert "Asked to stop" in said("cancel?was=running")

@@ -15,6 +15,7 @@ from tests.support import rows
 PAGES = {
     "/": "overview", "/changes": "", "/jobs": "list", "/errors": "list", "/alerts": "list", "/tasks": "list",
     "/tasks/deliver_webhook": "figures", "/schedules": "list", "/schedules/new?task=add": "",
+    "/schedules/preview?cron=@daily": "",
     "/schedules/monday-report/edit": "", "/schedules/periodic.heartbeat": "runs",
     "/workers": "list", "/audit": "list", "/account": "", "/account/second-factor": "", "/access": "list",
     "/access/new-account": "", "/access/new-token": "",
@@ -42,7 +43,7 @@ def every_action(world: World) -> dict[str, dict[str, str]]:
     incident = next((each.id for each in world.site.services.alerts.open()), "none")
     return {
         "/jobs/failed-0/retry": {}, "/jobs/queued-0/cancel": {}, "/jobs/failed-1/again": {},
-        "/jobs/running-0/stack": {},
+        "/jobs/scheduled-0/run": {}, "/jobs/running-0/stack": {},
         "/jobs/failed-1/delete": {"sure": "1"},
         "/jobs": {"verb": "retry", "state": "failed", "every": "1", "sure": "1", "until": "9999999999"},
         f"/errors/{world.history.error_groups().groups[0].fingerprint}/mute": {}, f"/alerts/{incident}/ack": {},

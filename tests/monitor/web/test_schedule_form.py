@@ -214,6 +214,19 @@ def test_what_is_typed_is_saved_and_all_else_stays(local: WholeService) -> None:
     assert "s3cret!" in stored and schedules.get("s").kwargs == {"a": 5, "token": "[redacted]"}
 
 
+def test_the_next_runs_are_shown_while_a_schedule_is_typed(local: WholeService) -> None:
+    browser = local.browser()
+    for query, said in (
+        ("cron=0 3 * * *&tz=Asia/Tokyo", r"At 03:00 every day: (\d\d \w+ )?03:00(, [\w: ]+){4} \(Asia/Tokyo\)"),
+        ("every=90s", r"Every 1 minute 30 seconds: [\d:]+(, [\d:]+){4} \(UTC\)"), ("", ""), ("tz=UTC", ""),
+        ("cron=61 * * * *", "cron: .*expected as minute .*"), ("every=soon", "expected a length .*"),
+        ("cron=@daily&tz=Nowhere", ".*Nowhere.*"), ("at=2030-01-31T14:00", r"Once.*: 2030-01-31 14:00 \(UTC\)"),
+        ("cron=@daily&every=5s", "expected one of .*"),
+    ):  # fmt: skip
+        found = browser.get(f"/monitor/schedules/preview.json?{query}".replace(" ", "+")).json["sentence"]
+        assert re.fullmatch(said, found), (query, found)
+
+
 def test_a_task_runs_with_odd_types_as_they_are_typed(local: WholeService) -> None:
     @local.huey.task(name="odd")
     def odd(day: date, price: Decimal, free: Any = None, color: Literal["red", "blue"] = "red") -> None: ...
