@@ -22,6 +22,19 @@ def warnings_at_start(huey: Any) -> list[str]:
     return [*found, *elsewhere(huey.settings), *unreadable(huey)]
 
 
+def before_the_name(storage: Any) -> list[str]:
+    """Jobs on Redis in the queue of before version 0.9, which had another default name."""
+    if storage.name != type(storage).__dataclass_fields__["name"].metadata["default"]:
+        return []
+    from duey.storage.redis.preflight import OLD_PREFIX, waiting_before
+
+    count = waiting_before(storage.url)
+    return [
+        f"{count:,} jobs wait on Redis in the queue {OLD_PREFIX}, as it was called before version 0.9, and nobody runs "
+        f"them: set [storage] name = {OLD_PREFIX}"
+    ] * bool(count)
+
+
 def elsewhere(settings: Settings) -> list[str]:
     """Jobs that wait in the other storage that the settings name. Redis is asked only if its URL is not the default."""
     storage = settings.storage
@@ -30,6 +43,8 @@ def elsewhere(settings: Settings) -> list[str]:
 
         count, url = waiting_in(storage.path), f"sqlite:///{storage.path}"
         here = f"redis://... with [storage] name {storage.name}"
+        if found := before_the_name(storage):
+            return found
     elif storage.url != type(storage).__dataclass_fields__["url"].metadata["default"]:
         try:
             from duey.storage.redis.preflight import waiting_in as waiting_on

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
@@ -19,6 +21,7 @@ from duey.scheduling import edits
 from duey.scheduling.isolation import Aside
 from duey.scheduling.timetable import every
 from tests.contracts.rig import Hand, run_all
+from tests.support.whole_service import whole_service
 
 FULL, FORMER = "shop.charge", "shop.bill"
 
@@ -287,3 +290,21 @@ def test_a_job_that_cannot_be_converted_fails_at_once_in_one_sentence(
     assert job.error is not None and job.error.message == (
         f"accepts= of task {FULL} does not convert its arguments ({why}): correct it, then retry"
     )
+
+
+def test_pages_and_api_know_the_former_name(tmp_path: Path) -> None:
+    with whole_service(tmp_path) as service:
+        task(service.huey, "charge", lambda order: order, aliases="bill")
+        client, browser = service.client(), service.browser()
+        made = client.post("/api/jobs", {"task": "bill", "args": [7]})
+        job_id = made.json["id"]
+        assert (made.status, made.json["task"]) == (202, "charge")
+        service.recorder.turn()
+        for state, found in ((None, True), ("queued", True), ("done", False)):
+            wanted = {"task": "bill"} | ({"state": state} if state else {})
+            assert [job["id"] for job in client.get(f"/api/jobs?{urlencode(wanted)}").json["jobs"]] == [job_id] * found
+            assert (job_id in browser.get("/monitor/jobs", **wanted).text) == found
+        assert client.post("/api/tasks/bill/pause").status == 202
+        assert service.huey.storage.pauses() == {("task", FULL), ("task", FORMER)}
+        page = browser.get("/monitor/tasks/bill")
+        assert page.status == 200 and FULL in page.text

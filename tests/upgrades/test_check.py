@@ -110,6 +110,11 @@ def test_check_on_redis_writes_no_key(folder: Path, redis_server: RedisServer, t
     looked_through(queue)
     assert f"database  Redis at {server.address}: will migrate 1 -> {redis_keys.VERSION} at the next start\n" in out
     assert sorted(server.command(b"KEYS", f"*{{{name}}}*")) == before
+    # One whose name was not set had the old name of the project.
+    server.command(b"ZADD", "dewey:{dewey}:live", 1, "a")
+    (told,) = duey(folder, ["check"], **environ | {"DUEY_STORAGE_NAME": "duey"})
+    server.command(b"DEL", "dewey:{dewey}:live")
+    assert "1 jobs wait on Redis in the queue dewey" in told[1] and "set [storage] name = dewey" in told[1]
     old.huey.storage.close()
 
 

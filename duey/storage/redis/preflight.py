@@ -157,14 +157,20 @@ def scan(server: Any, start: str, rest: bytes) -> list[bytes]:
             return sorted(found)
 
 
-def waiting_in(url: str, name: str) -> int:
+def waiting_before(url: str) -> int:
+    """How many jobs have not ended in a queue from before version 0.9 whose name was not set."""
+    return waiting_in(url, OLD_PREFIX, f"{OLD_PREFIX}:{{{OLD_PREFIX}}}")
+
+
+def waiting_in(url: str, name: str, start: str = "") -> int:
     """How many jobs have not ended on a server that this process does not use. 0 if they were moved, or if it does not
-    answer at once."""
+    answer at once. `start`: the beginning of its keys, if it is not the present one."""
+    start = start or prefix(name)
     try:
         with Redis.from_url(url, socket_connect_timeout=0.5, socket_timeout=0.5, retry=None) as server:
-            if server.exists(f"{prefix(name)}:fence"):
+            if server.exists(f"{start}:fence"):
                 return 0
-            return int(server.zcard(f"{prefix(name)}:live"))
+            return int(server.zcard(f"{start}:live"))
     except (exceptions.RedisError, ValueError):
         return 0
 
