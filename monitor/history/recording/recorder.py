@@ -71,6 +71,7 @@ class Recorder:
         self._database, self._source, self._retention = database, source, retention
         self._max_value_chars, self._clock = max_value_chars, clock
         self._workers, self._schedules, self._renamed = workers, schedules, renamed
+        self._renaming = False
         self._lease = Lease(database.path.with_name(f"{database.path.name}.recorder"))
         self._on_status = on_status
         self._status = RecorderStatus(False, 0, 0)
@@ -156,7 +157,9 @@ class Recorder:
                 copies.note_workers(self._database, self._workers(), self._clock())
             if self._schedules is not None:
                 copies.note_slots(self._database, self._schedules())
-            rename_tasks(self._database, self._renamed, now + STEP_S)
+            self._renaming = bool(self._renamed)  # a process with older code may record a former name
+        if self._renaming:
+            self._renaming = not rename_tasks(self._database, self._renamed, now + STEP_S)
         # Without a pause while there are too many rows, so that deletion keeps up with recording.
         is_time = now >= self._retention_at or self._retention.is_pressed
         if is_time and not self._retention.step(give_up_at=now + STEP_S):

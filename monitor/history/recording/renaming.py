@@ -33,11 +33,14 @@ REST = (
 )
 
 
-def rename_tasks(database: Database, renamed: Mapping[str, str], give_up_at: float) -> None:
-    """Do what can be done until `give_up_at` (monotonic). `renamed`: the present name for each former one."""
+def rename_tasks(database: Database, renamed: Mapping[str, str], give_up_at: float) -> bool:
+    """Do what can be done until `give_up_at` (monotonic); return whether nothing is left. `renamed`: the present name
+    for each former one."""
     for former, present in renamed.items():
-        while _step(database, former, present) and time.monotonic() < give_up_at:
-            pass
+        while _step(database, former, present):
+            if time.monotonic() >= give_up_at:
+                return False
+    return True
 
 
 def _step(database: Database, former: str, present: str) -> bool:
