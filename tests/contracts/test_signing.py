@@ -38,9 +38,10 @@ class Intruder:
     """Somebody who writes past the service."""
 
     def __init__(self, storage, path):
-        self.server, self.path = getattr(storage, "server", None), path
+        self.storage, self.server, self.path = storage, getattr(storage, "server", None), path
 
     def sql(self, statement, *values):
+        self.storage.counts()  # empties the inbox
         with closing(sqlite3.connect(self.path, timeout=30)) as con, con:
             return con.execute(statement, values).fetchall()
 

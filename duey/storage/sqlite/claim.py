@@ -15,7 +15,7 @@ from duey.model.job import FREED_AT_START, Claim, JobRecord
 from duey.model.limits import Limit
 from duey.model.outcome import Outcome, Ttl
 from duey.model.queues import NOT, REST, serves
-from duey.storage.sqlite import policies, settle
+from duey.storage.sqlite import inbox, policies, settle
 from duey.storage.sqlite.schema import RECORD
 from duey.storage.transfer import HOLD
 from duey.storage.values import ClaimResult
@@ -85,6 +85,8 @@ def queues_to_serve(con: sqlite3.Connection, wanted: Sequence[str]) -> list[str]
 
 def anything_ready(con: sqlite3.Connection, wanted: Sequence[str]) -> bool:
     """Whether there is something to claim. Needs no write lock."""
+    if not inbox.is_empty(con):
+        return True
     due = next_due(con)
     if due is not None and due <= clock.now():
         return True

@@ -20,12 +20,13 @@ from pathlib import Path
 from typing import Any
 
 from duey import errors, faults, files
-from duey.storage.sqlite import preflight
+from duey.storage.sqlite import inbox, preflight
 from duey.storage.transfer import StorageMoved
 
 CACHE = "pragma cache_size = -8000"  # KiB, for each writing connection
 READ_CACHE = "pragma cache_size = -2000"  # smaller, because each reading thread has one
 LOG_ROOM = 16 * 2**20  # bytes
+READ_BUSY_S = 0.5  # how long reading waits to give new jobs their place
 LOOK_AGAIN_S = (0.0002, 0.0008)  # between two attempts at a write lock that another process holds
 
 
@@ -83,6 +84,7 @@ class Database:
         self._last = {"synced": 0, "relaxed": 0}  # number of the last transaction
         self._opening = threading.RLock()
         self._readers = threading.local()
+        self._mine = threading.local()  # last: role and number of the last transaction of this thread
         self._generation = 0
         self._inherited: list[object] = []
 
@@ -134,7 +136,7 @@ class Database:
         return con
 
     def _check_file(self) -> None:
-        """Raise StorageUnavailable if the file was removed: writes to it would be lost without an error."""
+        """Raise StorageUnavailable if the file was removed or emptied: writes would be lost without an error."""
         if self._inode is None:
             return
         try:
@@ -143,6 +145,8 @@ class Database:
             raise errors.StorageUnavailable(preflight.REMOVED.format(self.path)) from None
         if (stat.st_dev, stat.st_ino) != self._inode:
             self.close()  # the file was replaced: open the new one
+        elif not stat.st_size:
+            raise explain(sqlite3.DatabaseError("file is not a database: it is empty"), self.path)
 
     def close(self) -> None:
         """Close all connections of this process."""
@@ -157,8 +161,9 @@ class Database:
     # transactions
 
     @contextmanager
-    def write(self, role: str, step: str = "") -> Iterator[sqlite3.Connection]:
-        """One write transaction: all or nothing. `step` names the kill points at which tests let the process die."""
+    def write(self, role: str, step: str = "", busy_s: float | None = None) -> Iterator[sqlite3.Connection]:
+        """One write transaction: all or nothing. In it every job has a place. `step` names the kill points at which
+        tests let the process die. `busy_s`: wait no longer for the write lock."""
         con = self.connection(role)
         point = faults.point if step else None
         with self._locks[role]:
@@ -167,7 +172,9 @@ class Database:
                 try:  # around everything: a time-out may raise in this thread at any point
                     if point:
                         point(f"{step}.begun")
-                    self._when_free(con, "begin immediate")
+                    self._when_free(con, "begin immediate", busy_s=busy_s)
+                    self._mine.last = role, mine
+                    inbox.distribute(con)
                     yield con
                     if point:
                         point(f"{step}.written")
@@ -207,7 +214,15 @@ class Database:
         self._last[role] += 1
         return self._last[role]
 
-    def _when_free(self, con: sqlite3.Connection, statement: str, values: Sequence[Any] = ()) -> None:
+    def _is_writing(self) -> bool:
+        """Whether this thread is in a write transaction."""
+        role, number = getattr(self._mine, "last", ("", 0))
+        con = self._open.get(role)
+        return con is not None and con.in_transaction and self._last[role] == number
+
+    def _when_free(
+        self, con: sqlite3.Connection, statement: str, values: Sequence[Any] = (), busy_s: float | None = None
+    ) -> None:
         """Execute a statement that takes the write lock, and wait for the lock at most `busy_s`.
 
         SQLite itself sleeps up to 100 ms between two attempts, the longer the longer it has waited, and other processes
@@ -221,7 +236,7 @@ class Database:
             except sqlite3.OperationalError as exc:
                 if "locked" not in str(exc) or (deadline and time.monotonic() > deadline):
                     raise
-            deadline = deadline or time.monotonic() + self.busy_s
+            deadline = deadline or time.monotonic() + (self.busy_s if busy_s is None else busy_s)
             time.sleep(random.uniform(*LOOK_AGAIN_S))
 
     def _commit(self, con: sqlite3.Connection) -> None:
@@ -233,10 +248,15 @@ class Database:
             raise explain(exc, self.path) from exc
 
     @contextmanager
-    def read(self) -> Iterator[sqlite3.Connection]:
-        """A connection for reading. Begin a transaction on it if several reads must see the same state."""
+    def read(self, placed: bool = True) -> Iterator[sqlite3.Connection]:
+        """A connection for reading. Begin a transaction on it if several reads must see the same state. `placed`: give
+        the jobs in the inbox their place before."""
         con = self.connection("read")
         try:
+            if placed and not inbox.is_empty(con) and not self._is_writing():
+                # If the lock is held for long, or the disk is full, what has a place is still worth reading.
+                with suppress(errors.StorageUnavailable), self.write("relaxed", busy_s=READ_BUSY_S):
+                    pass
             yield con
         except sqlite3.Error as exc:
             raise explain(exc, self.path) from exc

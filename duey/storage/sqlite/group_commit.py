@@ -4,10 +4,11 @@ One transaction stores all jobs of a commit or none. After it, one sleeping work
 of the callers gets its answer.
 
 Up to MOST plain jobs (no unique key, no `max_pending`), of one or several callers, are inserted as rows into a
-temporary view of the connection, whose triggers store each job, its place, its event, and the idempotency key that came
-with it. If an id or a key is known already, nothing is stored, and duey.storage.sqlite.enqueue handles each request
-separately. Reason: in each call of SQLite Python releases the interpreter lock and then has to get it back from other
-threads. Begin, three inserts and commit are five such calls, this is one.
+temporary view of the connection, whose triggers put each job into the inbox (duey.storage.sqlite.inbox), and the
+idempotency key that came with it into its table. If an id or a key is known already, nothing is stored, and
+duey.storage.sqlite.enqueue handles each request separately. Reason: in each call of SQLite Python releases the
+interpreter lock and then has to get it back from other threads. Begin, several inserts and commit are five such calls
+or more, this is one.
 """
 
 from __future__ import annotations
@@ -23,12 +24,10 @@ from operator import itemgetter
 from typing import Any
 
 from duey import clock, errors, faults
-from duey.model import event
 from duey.model.job import STATED, JobRecord
 from duey.model.outcome import Ttl
-from duey.storage.sqlite import enqueue
+from duey.storage.sqlite import enqueue, inbox
 from duey.storage.sqlite.database import Database
-from duey.storage.sqlite.schema import JOB
 from duey.storage.values import EnqueuedJob, EnqueueResult
 from duey.storage.wakeup import Notifier
 
@@ -100,49 +99,38 @@ class EnqueueCommit:
 
     def __init__(self, db: Database, notifier: Notifier, ttl: Ttl) -> None:
         self._db, self._notifier, self._ttl = db, notifier, ttl
+        self._in_the_inbox = 0  # at most
 
     def commit(self, requests: Sequence[tuple[Any, ...]]) -> list[Any]:
         """The answer to each request (jobs, idempotency, max_pending, ends), or the exception that refuses it."""
+        answers = None
         # A kill point of a test lies between two steps, so there must be steps.
-        answers = None if faults.point else enqueue_at_once(self._db.write_at_once, requests)
+        if self._in_the_inbox < inbox.MOST and not faults.point:
+            answers = enqueue_at_once(self._db.write_at_once, requests)
         if answers is None:
             with self._db.write("synced", "enqueue") as con:
                 answers = enqueue.enqueue_all(con, self._ttl, requests)
+            self._in_the_inbox = 0
             self._notifier.notify_for(tuple(enqueue.fresh_queues(requests, answers)))
         else:
-            self._notifier.notify_for(tuple([job.queue for jobs, *_ in requests for job in jobs]))
+            queues = tuple([job.queue for jobs, *_ in requests for job in jobs])
+            self._in_the_inbox += len(queues)
+            self._notifier.notify_for(queues)
         return answers
 
 
 MOST = 16  # jobs; each number of rows needs a statement of its own, which the connection keeps prepared
 KEY = "token, key, fingerprint, ids, at"
-COLUMNS = (*JobRecord._fields[:STATED], "due_at", *(f"key_{name}" for name in KEY.split(", ")))
+COLUMNS = (*JobRecord._fields[:STATED], *(f"key_{name}" for name in KEY.split(", ")))
 NO_KEY = (None,) * len(KEY.split(", "))
 NONE_MISSING = (False,) * len(COLUMNS)
 PAYLOAD = COLUMNS.index("payload")
 
-STORE = f"insert into jobs ({JOB}) values ({', '.join(f'new.{name}' for name in JobRecord._fields[:STATED])});"
-TELL = f"""insert into outbox (job, kind, token, at, attempt)
-    values (last_insert_rowid(), '{event.ENQUEUED}', 0, new.enqueued_at, 0);"""
-TRIGGER = "create temp trigger {} instead of insert on new_jobs when {} begin {} end"
 ON_THE_CONNECTION = (
     f"create temp view new_jobs ({', '.join(COLUMNS)}) as select {', '.join(['null'] * len(COLUMNS))}",
-    # `last_insert_rowid()` is local to a trigger: hence one complete trigger for each place.
-    TRIGGER.format(
-        "new_jobs_now",
-        "new.due_at is null",
-        f"{STORE} insert into ready values (new.queue, -new.priority, last_insert_rowid()); {TELL}",
-    ),
-    TRIGGER.format(
-        "new_jobs_later",
-        "new.due_at is not null",
-        f"{STORE} insert into scheduled values (new.due_at, last_insert_rowid()); {TELL}",
-    ),
-    TRIGGER.format(
-        "new_jobs_key",
-        "new.key_token is not null",
-        f"insert into idempotency ({KEY}) values ({', '.join(f'new.key_{name}' for name in KEY.split(', '))});",
-    ),
+    f"create temp trigger new_jobs_accept instead of insert on new_jobs begin {inbox.ACCEPT} end",
+    f"""create temp trigger new_jobs_key instead of insert on new_jobs when new.key_token is not null begin
+        insert into idempotency ({KEY}) values ({", ".join(f"new.key_{name}" for name in KEY.split(", "))}); end""",
 )
 
 
@@ -176,7 +164,7 @@ def enqueue_at_once(
         for job in jobs:
             if job.unique_key is not None or job.eta != job.eta:  # NaN has no place in an order
                 return None
-            row = [*job[:STATED], None if job.eta is None or job.eta <= now else job.eta, *key]
+            row = [*job[:STATED], *key]
             row[PAYLOAD] = bytearray(job.payload)
             rows.append(row)
             key = NO_KEY

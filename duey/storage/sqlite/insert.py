@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from duey import clock, errors
 from duey.model import event
 from duey.model.job import STATED, JobRecord
+from duey.storage.sqlite import inbox
 from duey.storage.sqlite.database import is_mistake
 from duey.storage.sqlite.policies import holder, take
 from duey.storage.sqlite.schema import JOB
@@ -67,17 +68,7 @@ def insert_plain(con: sqlite3.Connection, jobs: Sequence[JobRecord]) -> tuple[En
         con.execute("release plain")
         return None
     # AUTOINCREMENT gives consecutive numbers within one transaction, because no other process can write meanwhile.
-    which = {"now": clock.now(), "before": con.execute("select last_insert_rowid()").fetchone()[0] - len(jobs)}
-    con.execute(
-        "insert into ready select queue, -priority, seq from jobs where seq > :before and (eta is null or eta <= :now)",
-        which,
-    )
-    if any(job.eta is not None for job in jobs):
-        con.execute("insert into scheduled select eta, seq from jobs where seq > :before and eta > :now", which)
-    con.execute(
-        "insert into outbox (job, kind, token, at, attempt) select seq, 'enqueued', 0, enqueued_at, 0 from jobs "
-        "where seq > :before",
-        which,
-    )
+    last = con.execute("select last_insert_rowid()").fetchone()[0] - len(jobs)
+    inbox.place(con, last, any(job.eta is not None for job in jobs))
     con.execute("release plain")
     return tuple(EnqueuedJob(job.id, True) for job in jobs)

@@ -22,6 +22,7 @@ BUSY_S = 5.0
 PLACES = ("ready", "scheduled", "blocked", "claimed")  # of jobs that have not ended
 UNENDED = """select id, task, queue, chord, context, payload from jobs j
     where not exists (select 1 from {} e where e.seq = j.seq) order by seq"""
+COMING = "select id, task, queue, chord, context, payload from inbox order by n"
 MADE = "select name, source, spec, paused, last, since from schedules where source = 'made' order by name"
 
 
@@ -37,7 +38,8 @@ def opened(path: Path | str) -> Iterator[sqlite3.Connection]:
 
 def waiting_in(path: Path | str) -> int:
     """How many jobs have not ended in a queue file. 0 if they were moved, or if it is no queue of this version."""
-    counts = " + ".join(f"(select count(*) from {name})" for name in PLACES)
+    there = _read(path, "select name from sqlite_master where type = 'table'")
+    counts = " + ".join(f"(select count(*) from {name})" for name in (*PLACES, "inbox") if name in (*PLACES, *there))
     found = _read(path, f"select {counts} where not exists (select 1 from meta where key = 'fence')")
     return int(found[0]) if found else 0
 
@@ -70,6 +72,8 @@ def jobs(con: sqlite3.Connection) -> Iterator[JobRecord]:
     ended = "finished" if "finished" in named(con, "table") else "ended"  # its name before version 4
     for job_id, task, queue, chord, context, payload in con.execute(UNENDED.format(ended)):
         yield called(job_id, task, queue, chord, context, payload)
+    for row in con.execute(COMING) if "inbox" in named(con, "table") else ():
+        yield called(*row)
 
 
 def schedules(con: sqlite3.Connection) -> Iterator[ScheduleRow]:

@@ -22,7 +22,7 @@ from duey import schema_copy
 from duey.errors import SchemaMismatch
 from duey.model.job import STATED, JobRecord
 
-VERSION = 4
+VERSION = 5
 
 DDL = (
     "create table meta (key text primary key, value) without rowid",
@@ -53,6 +53,11 @@ DDL = (
         waits_for text,                 -- what it waited for before its last retry: lock NAME
         payload blob not null,
         sequel text)                    -- what follows its end: duey.model.sequel; null: not known""",
+    # jobs that were accepted and have no row in `jobs` yet: duey.storage.sqlite.inbox
+    """create table inbox (n integer primary key, id text not null, task text not null, queue text not null,
+        priority real not null, enqueued_at real not null, eta real, expires_at real, retries integer not null,
+        retry_delay_s real not null, timeout_s real, flags integer not null, unique_key text, unique_s real,
+        parent text, chord text, context text, by text, payload blob not null, sequel text)""",
     """create table ready (queue text not null, rank real not null, seq integer not null,
         primary key (queue, rank, seq)) without rowid""",
     "create table scheduled (at real not null, seq integer not null, primary key (at, seq)) without rowid",

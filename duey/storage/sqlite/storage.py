@@ -79,7 +79,7 @@ class SqliteStorage(
         self, worker: int, outcomes: Sequence[Outcome], want: int, queues: Sequence[str], notified: bool = False
     ) -> ClaimResult:
         if not (outcomes or notified):
-            with self.db.read() as con:
+            with self.db.read(placed=False) as con:
                 idle = claiming.idle_result(con, want, queues)
             if idle is not None:
                 return idle

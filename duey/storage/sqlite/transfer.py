@@ -18,7 +18,7 @@ from typing import Any
 from duey import clock, errors
 from duey.model.job import JobRecord
 from duey.storage import presence
-from duey.storage.sqlite import preflight
+from duey.storage.sqlite import inbox, preflight
 from duey.storage.sqlite.database import explain
 from duey.storage.sqlite.transfer_rows import EVENT_ROWS, JOB_ROWS, ROWS, STORE, item_of, shown, store_jobs, stored
 from duey.storage.transfer import (
@@ -75,6 +75,7 @@ class SqliteTransfer(Transfer):
             try:
                 for (name,) in con.execute("select name from sqlite_master where name glob 'fence_*'").fetchall():
                     con.execute(f"drop trigger {name}")
+                inbox.distribute(con)
                 yield con
                 row = con.execute("select value from meta where key = 'fence'").fetchone()
                 for statement in triggers(con, row[0]) if row else ():
@@ -125,12 +126,15 @@ class SqliteTransfer(Transfer):
             given = dict(con.execute("select name, seq from sqlite_sequence"))
             manual = con.execute("select value from meta where key = 'hand'").fetchone()
             event = con.execute("select max(seq) from outbox").fetchone()[0]
-        return Numbers(given.get("jobs", 0), event or 0, given.get("workers", 0), int(manual[0]) if manual else 0)
+            coming = con.execute("select count(*) from inbox").fetchone()[0]
+        return Numbers(
+            given.get("jobs", 0) + coming, event or 0, given.get("workers", 0), int(manual[0]) if manual else 0
+        )
 
     def contents(self) -> Contents:
         with self._read() as con:
             counts = con.execute(
-                "select (select count(*) from jobs), (select count(*) from kv), "
+                "select (select count(*) from jobs) + (select count(*) from inbox), (select count(*) from kv), "
                 "(select count(*) from schedules where source <> 'code')"
             ).fetchone()
             workers = [n for (n,) in con.execute("select n from workers")]

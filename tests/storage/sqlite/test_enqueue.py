@@ -4,13 +4,14 @@ As whole as a transaction, nothing of it is left in the file, and each request g
 
 import sqlite3
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from duey import clock, errors, faults
 from duey.model.job import STATED, Idempotency, JobRecord
-from duey.storage.sqlite import group_commit, schema
+from duey.storage.sqlite import group_commit, inbox, schema
 from duey.storage.sqlite.storage import SqliteStorage
 from duey.storage.values import EnqueueResult
 from tests.contracts.rig import SOON_S, job
@@ -37,7 +38,7 @@ def transactions(storage: SqliteStorage, monkeypatch: pytest.MonkeyPatch) -> lis
     made: list[str] = []
     for name in ("write", "write_at_once"):
         method = getattr(storage.db, name)
-        monkeypatch.setattr(storage.db, name, lambda *a, n=name, m=method: made.append(n) or m(*a))
+        monkeypatch.setattr(storage.db, name, lambda *a, n=name, m=method, **k: made.append(n) or m(*a, **k))
     return made
 
 
@@ -197,3 +198,78 @@ def test_scheduled_ones_wait_and_due_ones_do_not(storage, commits):
     states = {name: storage.get_job(name).state for name in ("late", "due", "now", "later")}
     assert states == {"late": "scheduled", "due": "queued", "now": "queued", "later": "scheduled"}
     assert sorted((row[0], row[3]) for row in rows(storage)) == [(each, "enqueued") for each in sorted(states)]
+
+
+# the inbox
+
+
+def in_the_inbox(storage: SqliteStorage) -> int:
+    with storage.db.read(placed=False) as con:
+        found: int = con.execute("select count(*) from inbox").fetchone()[0]
+    return found
+
+
+def test_a_plain_job_is_a_page_of_the_log_and_the_inbox_stays_small(storage: SqliteStorage) -> None:
+    log, sizes = Path(f"{storage.db.path}-wal"), []
+    storage.enqueue_jobs([job("first")])
+    with storage.db.write("synced"):
+        pass
+    log_bytes = len(log.read_bytes().rstrip(b"\0"))
+    for n in range(2 * inbox.MOST):
+        storage.enqueue_jobs([job(f"{n}")])
+        sizes.append(in_the_inbox(storage))
+    assert max(sizes) == inbox.MOST and 0 in sizes
+    frames = (len(log.read_bytes().rstrip(b"\0")) - log_bytes) / 4120
+    assert frames < 2 * len(sizes), f"{frames / len(sizes):.1f} pages for each job"
+
+
+LOOKS: list[tuple[str, Callable[[SqliteStorage], object], object]] = [
+    ("get_job", lambda s: s.get_job("new").state, "queued"),
+    ("look", lambda s: s.look("new").place, "ready"),
+    ("list_jobs", lambda s: [each.job.id for each in s.list_jobs(None, None, None, 9, None)], ["new"]),
+    ("counts", lambda s: s.counts().queued, 1),
+    ("queue_infos", lambda s: [each.waiting for each in s.queue_infos()], [1]),
+    ("read_outbox", lambda s: [each.job.id for each in s.read_outbox(9)], ["new"]),
+    ("enqueued_items", lambda s: len(s.enqueued_items()), 1),
+    ("claim", lambda s: [each.job.id for each in s.settle_and_claim(1, (), 9, ("*",)).claims], ["new"]),
+    ("forget_waiting", lambda s: s.flush_queue() or s.get_job("new"), None),
+]
+
+
+def test_whoever_reads_claims_or_writes_gives_a_job_its_place_before(tmp_path: Path) -> None:
+    """Also if the process that accepted it was killed then."""
+    for name, look, expected in LOOKS:
+        path = tmp_path / name / "queue.db"
+        killed = SqliteStorage(path=path)
+        killed.enqueue_jobs([job("new")])
+        assert in_the_inbox(killed) == 1
+        storage = SqliteStorage(path=path)
+        assert look(storage) == expected, name
+        assert in_the_inbox(storage) == 0, name
+        for each in (killed, storage):
+            each.close()
+
+
+def test_jobs_run_in_the_order_of_their_acceptance_whatever_way_they_came(storage: SqliteStorage) -> None:
+    now = clock.now()
+    for given in ([job("c")], [job("b", unique_key="k")], [job("a", by="x"), job("z")], [job("y", eta=now - 9)],
+                  [job("d", eta=now + 60)], [job("urgent", priority=1.0)]):  # fmt: skip
+        storage.enqueue_jobs(given)
+    assert [each.fresh for each in storage.enqueue_jobs([job("a"), job("d"), job("e")]).accepted] == [
+        False,
+        False,
+        True,
+    ]
+    claims = storage.settle_and_claim(1, (), 99, ("*",)).claims
+    assert [each.job.id for each in claims] == ["urgent", "c", "b", "a", "z", "y", "e"]
+    assert [each.job.id for each in storage.read_outbox(99)] == ["c", "b", "a", "z", "y", "d", "urgent", "e"]
+    assert storage.get_job("d").state == "scheduled" and claims[3].job.by == "x"
+
+
+def test_a_page_does_not_wait_for_a_lock_that_somebody_holds(storage: SqliteStorage) -> None:
+    storage.enqueue_jobs([job("placed", unique_key="k")])
+    storage.enqueue_jobs([job("new")])
+    storage.db.busy_s = 60.0
+    with held(Path(storage.db.path)):
+        assert storage.counts().queued == 1, "as far as it can be read"
+    assert storage.counts().queued == 2
