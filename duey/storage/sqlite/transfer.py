@@ -142,6 +142,9 @@ class SqliteTransfer(Transfer):
         return Contents._make((*counts, sum(presence.is_alive(folder, n) for n in workers)))
 
     def read(self, section: str, after: Any, limit: int) -> Sequence[tuple[Any, ...]]:
+        if not inbox.is_empty(self._con):
+            with self._write():
+                pass
         with self._read() as con:
             if section == JOBS:
                 return self._jobs(con, after or 0, limit)
