@@ -135,6 +135,11 @@ class Jobs:
     def _answer(self, token: Token, job: Job) -> dict[str, Any]:
         return self._views.job(job) if self._scopes.may_read(token, job) else self._views.receipt(job)
 
+    def run_now(self, environ: Mapping[str, Any], token: Token, id: str) -> bytes:
+        self._control.run_now(id)
+        self._audit_log.record(environ, token, "run now", id)
+        return self._accepted(self._control.job(id))
+
     def _accepted(self, job: Job) -> bytes:
         view = self._views.job(job)
         return respond(202, view, view["url"])
@@ -236,6 +241,15 @@ class Jobs:
                 "/api/jobs/{id}/cancel",
                 self.cancel,
                 "Cancel a job, or ask a running one to stop",
+                "admin",
+                changed,
+                (404, 409),
+            ),
+            Endpoint(
+                "POST",
+                "/api/jobs/{id}/run",
+                self.run_now,
+                "Run a scheduled job now, ahead of its time",
                 "admin",
                 changed,
                 (404, 409),

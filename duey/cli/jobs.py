@@ -18,7 +18,7 @@ COLUMNS = (
     Column("ID"), Column("STATE"), Column("ENQUEUED"), Column("TASK", cut=True), Column("QUEUE", drop=2),
     Column("RAN", drop=3), Column("CALL, OR ERROR", cut=True, drop=1),
 )  # fmt: skip
-DONE_WORDS = {"retry": "queued again", "cancel": "canceled", "delete": "deleted"}
+DONE_WORDS = {"retry": "queued again", "cancel": "canceled", "delete": "deleted", "run now": "queued now"}
 
 
 def wanted(options: argparse.Namespace) -> Any:
@@ -186,13 +186,23 @@ def verb(name: str) -> Callable[[CliContext, argparse.Namespace], int]:
     return run
 
 
+def run_now(cli_context: CliContext, options: argparse.Namespace) -> int:
+    """Run scheduled jobs now, ahead of their time."""
+    return max([one(cli_context, "run now", job_id) for job_id in dict.fromkeys(options.ids)])
+
+
 def one(cli_context: CliContext, name: str, job_id: str) -> int:
     """Act on one job, and return the exit status."""
     from duey.errors import BadRequest, Conflict
     from duey.monitor.web.verbs import Verbs
 
+    control = cli_context.control
+    acts = {"retry": control.requeue, "cancel": control.cancel, "run now": control.run_now}
     try:
-        Verbs(cli_context.control, cli_context.history).one(name, job_id, None)
+        if name == "delete":
+            Verbs(control, cli_context.history).forget(job_id, None)
+        else:  # also where the history cannot be used
+            acts[name](job_id)
     except (BadRequest, Conflict) as exc:
         echo(exc, err=True)
         return FAILED

@@ -226,6 +226,7 @@ def parser() -> argparse.ArgumentParser:
     command(commands, "logs", logs.logs, one_job, follow, each)
     for verb, text in (("retry", RETRY), ("cancel", CANCEL), ("delete", DELETE)):
         command(commands, verb, jobs.verb(verb), ids, *which_jobs, yes, text=text)
+    command(commands, "run-now", jobs.run_now, ("ids", {"metavar": "ID", "nargs": "+", "help": "ids of jobs"}))
     for verb, text in (("pause", PAUSE), ("resume", RESUME)):
         which = command(commands, verb, tasks.steer(verb), text=text).add_mutually_exclusive_group(required=True)
         which.add_argument("target", metavar="TASK", nargs="?", help="name of the task")

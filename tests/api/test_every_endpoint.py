@@ -22,7 +22,7 @@ SCOPES = {
         GET /api/errors, GET /api/queues,
         GET /api/tasks, GET /api/alerts, GET /api/workers, GET /api/schedules, GET /api/schedules/{schedule}""",
     "enqueue": "POST /api/jobs, POST /api/jobs/batch",
-    "admin": """POST /api/jobs/{id}/cancel, POST /api/jobs/{id}/retry, DELETE /api/jobs/{id},
+    "admin": """POST /api/jobs/{id}/cancel, POST /api/jobs/{id}/retry, POST /api/jobs/{id}/run, DELETE /api/jobs/{id},
         POST /api/queues/{name}/pause, POST /api/queues/{name}/resume, POST /api/tasks/{name}/pause,
         POST /api/tasks/{name}/resume, POST /api/workers/{id}/quiet, POST /api/workers/{id}/stop,
         POST /api/schedules, PUT /api/schedules/{schedule}, DELETE /api/schedules/{schedule},
@@ -50,6 +50,7 @@ def prepared(folder: Path) -> World:
     admin = world.client("admin")
     for job_id in ("waits", "ended"):
         assert admin.post("/api/jobs", {**JOB, "id": job_id}).status == 202
+    assert admin.post("/api/jobs", {**JOB, "id": "later", "delay": 3600}).status == 202
     world.control.fail("ended", "ValueError", "no")
     assert admin.post("/api/schedules", {**SCHEDULE, "name": "mine"}).status == 201
     history.recorder(world.control.huey.lifecycle).record()
@@ -62,6 +63,7 @@ def prepared(folder: Path) -> World:
 def call(client: Client, key: tuple[str, ...], **options: Any) -> Answer:
     method, path = key
     job = "ended" if method == "DELETE" or path.endswith("retry") else "waits"
+    job = "later" if path.endswith("{id}/run") else job
     name = {"/api/queues": "default", "/api/tasks": "add", "/api/alerts/channels": "webhook"}.get(
         path.partition("/{")[0], ""
     )

@@ -189,6 +189,13 @@ def test_it_asks_on_a_terminal(run, world, monkeypatch, capsys, answer, status, 
     assert (world.state("failed-9") == "queued") is (state == "queued")
 
 
+def test_a_scheduled_job_is_run_now(run: Run, world: World):
+    assert run("run-now", "scheduled-0", "queued-0") == (
+        1, "queued now scheduled-0\n", "cannot run job queued-0: it is queued; nothing was changed\n"
+    )  # fmt: skip
+    assert world.state("scheduled-0") == "queued" and world.access.audit.page(limit=1)[0].action == "run now"
+
+
 def test_a_worker_is_asked_to_be_quiet_or_to_stop(run: Run, world: World):
     worker = str(world.presences[0].n)
     assert run("workers", "--quiet", worker)[:2] == (0, f"asked worker {worker} to take no more jobs\n")
