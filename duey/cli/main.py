@@ -270,6 +270,7 @@ def parser() -> argparse.ArgumentParser:
         ("--from", {"metavar": "URL", "help": "the queue to move (default: that of config.ini)"}),
         ("--name", {"metavar": "NAME", "help": "[storage] name at the target (default: that of config.ini)"}),
         ("--wait", {"type": float, "metavar": "S", "default": moving.WAIT_S, "help": "time for running jobs to end"}),
+        ("--replace", {"action": "store_true", "help": "remove ended jobs at the target; their history stays"}),
         ("--undo", {"action": "store_true", "help": "use the source again, if nothing has run at the target"}),
         ("--force", {"action": "store_true", "help": "with --undo: without looking at the target"}),
     )  # fmt: skip

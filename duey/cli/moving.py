@@ -53,7 +53,7 @@ def move(cli_context: CliContext, options: argparse.Namespace) -> None:
             raise Refused("expected where to move the queue, found nothing: add --to redis://... or --to sqlite:///...")
         there, tell = place_of(options.to, cli_context.settings, options.name), Steps()
         with closing(there.opened(create=True)) as target:
-            found = moving.move(source, target, tell, lambda: rescue(cli_context, here), options.wait)
+            found = moving.move(source, target, tell, lambda: rescue(cli_context, here), options.wait, options.replace)
         if found is None:
             tell("moved", f"{here.label} to {there.label} before")
         else:

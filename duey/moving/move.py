@@ -65,17 +65,20 @@ class Compared(NamedTuple):
     digest: str
 
 
-def move(source: Transfer, target: Transfer, tell: Tell, rescue: Rescue, wait_s: float) -> Compared | None:
+def move(
+    source: Transfer, target: Transfer, tell: Tell, rescue: Rescue, wait_s: float, replace: bool = False
+) -> Compared | None:
     """Move everything. Returns what was compared, None if the move was complete before. Raises MoveRefused.
 
-    `rescue` releases claims of dead workers of the source. Jobs that run have `wait_s` to end.
+    `rescue` releases claims of dead workers of the source. Jobs that run have `wait_s` to end. `replace`: jobs of the
+    target that have ended may be removed.
     """
-    marker = agreed(source, target)
+    marker = agreed(source, target, replace)
     if marker.state == LEFT and state_of(target, marker) == ARRIVED:
         return None
     if marker.state == HELD:
         marker = quiet(source, target, marker, tell, rescue, wait_s)
-    copy(source, target, marker, tell)
+    copy(source, target, marker, tell, replace)
     found = compared(source, target, tell)
     jobs = ", ".join(f"{count:,} {state}" for state, count in sorted(found.states.items())) or "none"
     tell("compared", f"{found.sections[JOBS]:,} jobs ({jobs}) and all else: SHA-256 {found.digest[:16]} on both sides")
@@ -87,7 +90,7 @@ def move(source: Transfer, target: Transfer, tell: Tell, rescue: Rescue, wait_s:
     return found
 
 
-def agreed(source: Transfer, target: Transfer) -> Marker:
+def agreed(source: Transfer, target: Transfer, replace: bool) -> Marker:
     """The marker of the source: of the move that goes on, or of a new one, which it then holds."""
     if source.label == target.label:
         raise MoveRefused(f"expected another queue than {source.label}: name it with --to")
@@ -106,7 +109,8 @@ def agreed(source: Transfer, target: Transfer) -> Marker:
         return known
     takes_back = known.move if known is not None and known.state == ARRIVED else ""
     marker = Marker(uuid.uuid4().hex, HELD, target.label, clock.now(), takes_back=takes_back)
-    target.contents().refuse(target.label, is_stale(target.label, there, marker, source.label))  # before it holds
+    stale = is_stale(target.label, there, marker, source.label)
+    target.contents().refuse(target.label, stale, replace)  # before anything is held
     source.hold(marker)
     if (there := target.marker()) is not None and there.move == marker.move:
         source.release()
@@ -168,14 +172,14 @@ def quiet(
     return closed
 
 
-def copy(source: Transfer, target: Transfer, marker: Marker, tell: Tell) -> None:
+def copy(source: Transfer, target: Transfer, marker: Marker, tell: Tell, replace: bool) -> None:
     """Copy everything that the target has not yet."""
     there = target.marker()
     received = Marker(marker.move, RECEIVING, source.label, clock.now())
     if state_of(target, marker) not in (RECEIVING, ARRIVED):
         stale = is_stale(target.label, there, marker, source.label)
         words = TARGET_WORDS.format(here=target.label, there=source.label)
-        target.begin(received.becomes(BEGUN), words, stale)
+        target.begin(received.becomes(BEGUN), words, stale, replace)
         target.write(JOBS, [], received)
         point("move.begun")
     elif there is not None:

@@ -10,9 +10,10 @@ change is refused, with a sentence; only the mover writes. docs/internals/moving
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple, Protocol
 
 from duey import errors
@@ -65,10 +66,13 @@ class MoveRefused(errors.DueyError):
 class TargetNotEmpty(MoveRefused):
     """Something would be mixed with the queue that is to be moved there."""
 
-    def __init__(self, label: str, found: str):
+    def __init__(self, label: str, found: str, can_replace: bool):
+        how = "let its jobs end, record its events with `duey record`, and stop its consumers"
+        if can_replace:
+            how = "add --replace to remove these, whose history stays"
         super().__init__(
-            f"expected an empty queue without consumers at {label}, found {found}: stop what runs there, and name "
-            "another file or [storage] name if it is not empty"
+            f"expected an empty queue without consumers at {label}, found {found}: {how}, or name another file or "
+            "[storage] name"
         )
 
 
@@ -118,21 +122,28 @@ class Numbers(NamedTuple):
 class Contents(NamedTuple):
     """What a storage holds that a copy would mix with."""
 
-    jobs: int
+    waiting: int
+    ended: int
+    unread: int  # events that the history has not
     values: int
-    schedules: int
-    workers: int
+    schedules: int  # created by hand
+    workers: int  # alive
 
     @property
     def words(self) -> str:
-        """Such as `3 jobs, 1 live worker process`; an empty text for an empty storage."""
-        names = ("jobs", "stored values", "schedules created by hand", "live worker processes")
+        """Such as `3 jobs that have not ended, 1 live worker process`; an empty text for an empty storage."""
+        names = (
+            "jobs that have not ended", "jobs that have ended", "unread events", "stored values",
+            "schedules created by hand", "live worker processes",
+        )  # fmt: skip
         return ", ".join(f"{count:,} {name}" for count, name in zip(self, names, strict=True) if count)
 
-    def refuse(self, label: str, is_stale: bool) -> None:
-        """Raise TargetNotEmpty unless it is empty, or what is stored is stale and nothing runs."""
-        if self.workers or (self.words and not is_stale):
-            raise TargetNotEmpty(label, self.words)
+    def refuse(self, label: str, is_stale: bool, replace: bool) -> None:
+        """Raise TargetNotEmpty unless nothing runs there, and it is empty, or what is stored is stale, or it is only
+        jobs that have ended and `replace` allows to remove them."""
+        only_ended = not any(self._replace(ended=0))
+        if self.workers or not (is_stale or (only_ended and (replace or not self.ended))):
+            raise TargetNotEmpty(label, self.words, only_ended)
 
 
 @dataclass(frozen=True)
@@ -148,7 +159,7 @@ class Marker:
     takes_back: str = ""  # id of the earlier move in the other direction, whose source is the target of this one
 
     def becomes(self, state: str, **fields: Any) -> Marker:
-        return replace(self, state=state, **fields)
+        return dataclasses.replace(self, state=state, **fields)
 
     def as_json(self) -> str:
         return json.dumps(asdict(self))
@@ -203,9 +214,9 @@ class Transfer(Protocol):
 
     # the target
 
-    def begin(self, marker: Marker, sentence: str, is_stale: bool = False) -> None:
+    def begin(self, marker: Marker, sentence: str, is_stale: bool, replace: bool = False) -> None:
         """Refuse every change by others, and remove everything. Raises TargetNotEmpty, and changes nothing, if there is
-        something of its own. `is_stale`: it may be removed."""
+        something of its own. `is_stale`: all of it may be removed; `replace`: jobs that have ended."""
 
     def write(self, section: str, items: Sequence[Any], marker: Marker) -> None:
         """Store items, and the marker whose cursor is behind them."""

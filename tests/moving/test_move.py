@@ -9,6 +9,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
+from huey.api import chord
 
 from duey import faults
 from duey.errors import StorageUnavailable
@@ -17,7 +18,7 @@ from duey.moving.move import move, undo
 from duey.moving.places import Place, place_of
 from duey.storage import transfer
 from duey.storage.transfer import SECTIONS, MoveRefused, StorageMoved, TargetNotEmpty, items
-from tests.contracts.rig import Hand, job, open_again, state
+from tests.contracts.rig import Hand, job, open_again, run_all, run_next, state
 from tests.moving import scene
 from tests.support import rows
 
@@ -32,8 +33,8 @@ class KilledError(BaseException):
 class Pair:
     """Two queues, of which the first is moved to the second."""
 
-    def __init__(self, folder: Path, urls: list[str]) -> None:
-        self.hueys = [scene.opened(folder, url, f"m{uuid.uuid4().hex[:10]}") for url in urls]
+    def __init__(self, folder: Path, urls: list[str], **keys: object) -> None:
+        self.hueys = [scene.opened(folder, url, f"m{uuid.uuid4().hex[:10]}", **keys) for url in urls]
 
     @property
     def places(self) -> list[Place]:
@@ -46,8 +47,8 @@ class Pair:
                 stack.callback(each.close)
             return done(*opened, *more)
 
-    def move(self, rescue: Callable[[], object] = lambda: None, wait_s: float = 5.0) -> object:
-        return self.run(move, lambda *_: None, rescue, wait_s)
+    def move(self, rescue: Callable[[], object] = lambda: None, wait_s: float = 5.0, replace: bool = False) -> object:
+        return self.run(move, lambda *_: None, rescue, wait_s, replace)
 
     def undo(self, force: bool = False) -> object:
         return self.run(undo, force)
@@ -69,11 +70,11 @@ class Pair:
 def pair(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Callable[..., Pair]]:
     made: list[Pair] = []
 
-    def make(source: str, target: str) -> Pair:
+    def make(source: str, target: str, **keys: object) -> Pair:
         server = request.getfixturevalue("redis_server") if "redis" in (source, target) else None
         files = [f"sqlite:///{tmp_path}/{uuid.uuid4().hex}.db" for _ in range(2)]
         urls = [server.url if kind == "redis" else file for kind, file in zip((source, target), files, strict=True)]
-        made.append(Pair(tmp_path, urls))
+        made.append(Pair(tmp_path, urls, **keys))
         return made[-1]
 
     yield make
@@ -296,15 +297,20 @@ def test_what_is_refused(pair, source, target):
     both.hueys[0].storage.enqueue_jobs([job("a")])
     there = both.hueys[1].storage
     there.enqueue_jobs([job("own")])
-    with pytest.raises(TargetNotEmpty, match=r"found 1 jobs: stop what runs there"):
-        both.move()
+    with pytest.raises(TargetNotEmpty, match="found 1 jobs that have not ended, 1 unread events: let its jobs end"):
+        both.move(replace=True)
     worker = Hand(there)
     worker.work()
-    there.forget("own")
-    with pytest.raises(TargetNotEmpty, match="found 1 live worker processes"):
-        both.move()
+    there.delete_events(there.read_outbox(10))
+    with pytest.raises(TargetNotEmpty, match="1 live worker processes"):
+        both.move(replace=True)
     scene.leave(worker)
-    assert Hand(both.hueys[0].storage).claim(1), "nothing is held by a move that was refused"
+    with pytest.raises(TargetNotEmpty, match="found 1 jobs that have ended: add --replace to remove these"):
+        both.move()
+    hand = Hand(both.hueys[0].storage)
+    claim = hand.claim_one()  # nothing is held by a move that was refused
+    hand.storage.release_claims(hand.n, [claim])
+    assert both.move(replace=True).states == {"ready": 1} and both.run(undo)
     both.hueys[1] = both.hueys[0]
     with pytest.raises(MoveRefused, match="expected another queue"):
         both.move()
@@ -314,6 +320,28 @@ def test_what_is_refused(pair, source, target):
     both.hueys[1] = pair(source, target).hueys[1]
     with pytest.raises(MoveRefused, match="has begun: finish it with --to that"):
         both.move()
+
+
+@rows("source, target", TWO_WAYS)
+def test_signed_jobs_go_on(pair, source, target):
+    """A pipeline, a chord of which one member has ended, a result, a retry: all are signed for their use."""
+    both = pair(source, target, tasks_secret="secret")
+    total: list[list[int]] = []
+    made = []
+    for huey in both.hueys:
+        add = huey.task(name="add")(lambda a, b: a + b)
+        made.append((add, huey.task(name="total")(lambda x: total.append(sorted(x)))))
+    (add, together), (here, there) = made[0], both.hueys
+    ended = here.enqueue(add.s(1, 2))
+    here.enqueue(chord([add.s(3, 4), add.s(5, 6)], together.s()))
+    run_next(here)
+    run_next(here)  # the first member
+    here.enqueue(add.s(7, 8).then(add, 9))
+    here.alone.close()
+    here.alone = None
+    both.move()
+    assert run_all(there) == [11, 15, None, 24] and total == [[7, 11]]
+    assert there.result(ended.id, preserve=True) == 3
 
 
 def test_a_copy_that_differs_is_never_switched_to(pair, die_at):

@@ -114,14 +114,15 @@ class RedisTransfer(Transfer):
 
     def contents(self) -> Contents:
         with self._sent():
-            counts = self._reader.ask(JOBS_BY_SEQ, lambda pipe, name: pipe.zcard(self.key(name)))
+            (waiting,), *ended = self._reader.ask(JOBS_BY_SEQ, lambda pipe, name: pipe.zcard(self.key(name)))
+            unread = self._redis.xlen(self.key("outbox"))
             values = self._redis.hlen(self.key("kv"))
             seconds, _ = self._redis.time()
             workers = self._redis.zcount(self.key("leases"), seconds * 1000, "+inf")
             names = [name.decode() for name in self._redis.smembers(self.key("schedules"))]
             sources = self._reader.ask(names, lambda pipe, name: pipe.hget(self.key(f"schedule:{name}"), "source"))
         schedules = sum(source != b"code" for (source,) in sources)
-        return Contents(sum(count for (count,) in counts), values, schedules, workers)
+        return Contents(waiting, sum(count for (count,) in ended), unread, values, schedules, workers)
 
     def read(self, section: str, after: Any, limit: int) -> Sequence[tuple[Any, ...]]:
         with self._sent():
@@ -129,11 +130,11 @@ class RedisTransfer(Transfer):
 
     # the target
 
-    def begin(self, marker: Marker, sentence: str, is_stale: bool = False) -> None:
+    def begin(self, marker: Marker, sentence: str, is_stale: bool, replace: bool = False) -> None:
         with self._write() as pipe:
             pipe.set(self.key("fence"), sentence)
         try:
-            self.contents().refuse(self.label, is_stale)
+            self.contents().refuse(self.label, is_stale, replace)
         except TargetNotEmpty:
             with self._write() as pipe:
                 pipe.delete(self.key("fence"))

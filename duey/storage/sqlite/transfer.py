@@ -134,7 +134,8 @@ class SqliteTransfer(Transfer):
     def contents(self) -> Contents:
         with self._read() as con:
             counts = con.execute(
-                "select (select count(*) from jobs) + (select count(*) from inbox), (select count(*) from kv), "
+                "select (select count(*) from jobs) + (select count(*) from inbox) - (select count(*) from finished), "
+                "(select count(*) from finished), (select count(*) from outbox), (select count(*) from kv), "
                 "(select count(*) from schedules where source <> 'code')"
             ).fetchone()
             workers = [n for (n,) in con.execute("select n from workers")]
@@ -176,9 +177,9 @@ class SqliteTransfer(Transfer):
 
     # the target
 
-    def begin(self, marker: Marker, sentence: str, is_stale: bool = False) -> None:
+    def begin(self, marker: Marker, sentence: str, is_stale: bool, replace: bool = False) -> None:
         with self._write() as con:
-            self.contents().refuse(self.label, is_stale)
+            self.contents().refuse(self.label, is_stale, replace)
             for name in tables(con):
                 con.execute(f"delete from {name}")
             con.execute(f"delete from meta where key in {META}")
