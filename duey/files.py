@@ -66,6 +66,7 @@ def close_to_others(settings: Any) -> None:
             mend(aside)
         if path.parent == data:
             mend(data)
+    mend(databases[1].with_suffix(".key"))  # of the second factors
     mend(settings.periodic.backup_folder)
     for backup in Path(settings.periodic.backup_folder).glob("*"):
         if backup.is_dir():

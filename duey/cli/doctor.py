@@ -62,7 +62,8 @@ def checks(settings: Any) -> list[tuple[str, Check]]:
 
     plain = (
         of_settings.files, machine.data_files, machine.disk, machine.file_systems, machine.clock, machine.versions,
-        of_settings.signing, of_settings.network, machine.systemd, reach.redis, reach.service, reach.channels,
+        of_settings.signing, of_settings.network, of_settings.proxy_users, machine.systemd, reach.redis, reach.service,
+        reach.channels,
     )  # fmt: skip
     named: list[tuple[str, Check]] = [(each.__name__, partial(each, settings)) for each in plain]
     return [*named, ("backup", lambda: backups.backups(settings, time.time())), ("tasks", tasks)]

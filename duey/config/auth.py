@@ -6,6 +6,7 @@ together is checked by `faults`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ from duey.config import values as read
 from duey.config.key import key
 
 _HEADER = r"(?!(?i:host|cookie|authorization|connection|content-.*|x-forwarded-(for|proto|host))$)[A-Za-z][A-Za-z0-9-]*"
+SECRET_HEADER = "X-Duey-Proxy-Secret"
 _header = read.matching(_HEADER, "the name of a header of its own, such as Remote-User")
 _address = read.matching(
     r"(https?://[^\s/]+)?(/(?!/)[!-~]*)?", "a path such as /oauth2/sign_out, or an http:// or https:// URL"
@@ -46,6 +48,13 @@ class Auth:
         read.or_empty(_header),
         "header in which [web] trusted_proxy names the user that it has logged in; see docs/single-sign-on.md",
     )
+    proxy_secret: str = key(
+        "",
+        read.text,
+        "if set, the proxy must send it as X-Duey-Proxy-Secret with the user; needed if others reach the port from its "
+        "address",
+        True,
+    )
     remote_groups_header: str = key(
         "", read.or_empty(_header), "header with the user's groups, separated by commas or |; they decide the role"
     )
@@ -57,8 +66,9 @@ class Auth:
 
     @property
     def identity_headers(self) -> tuple[str, ...]:
-        """The headers that only the trusted proxy may set."""
-        return tuple(filter(None, (self.remote_user_header, self.remote_groups_header)))
+        """The headers that only the trusted proxy may set; none without remote_user_header."""
+        names = (self.remote_user_header, self.remote_groups_header, SECRET_HEADER)
+        return tuple(filter(None, names)) if self.remote_user_header else ()
 
 
 Place = tuple[str, str]
@@ -71,13 +81,15 @@ def faults(values: Mapping[Place, Any]) -> Iterator[tuple[Place, str]]:
         return values.get(("auth", name))
 
     header, groups = value("remote_user_header"), value("remote_groups_header")
-    if header and values.get(("web", "trusted_proxy")) == "":
-        found = "none; set it, because nobody else may name users"
-        yield ("auth", "remote_user_header"), f"expected [web] trusted_proxy to be set, found {found}"
+    proxy = values.get(("web", "trusted_proxy"))
+    if header and proxy is not None and not re.fullmatch("[0-9a-f.:]+", proxy):
+        found = f"{proxy or 'none'}; set its address, because nobody else may name users"
+        yield ("auth", "remote_user_header"), f"expected [web] trusted_proxy to be an IP address, found {found}"
     if header and groups and header.lower() == groups.lower():
         yield ("auth", "remote_groups_header"), f"expected another header than remote_user_header, found {groups}"
     needs = {
-        "remote_groups_header": ("remote_user_header", header), "logout_url": ("remote_user_header", header),
+        "remote_groups_header": ("remote_user_header", header),
+        "logout_url": ("remote_user_header", header),
         "admin_groups": ("remote_groups_header", groups), "viewer_groups": ("remote_groups_header", groups),
     }  # fmt: skip
     for name, (other, given) in needs.items():

@@ -20,6 +20,7 @@ import redis
 from duey import files
 from duey.cli import doctor
 from duey.cli.checks import FAIL, OK, WARN, Finding, backups, machine, reach
+from duey.cli.checks import settings as of_settings
 from duey.config import load
 from tests.cli.test_check_deploy import COMMANDS, ROOT
 from tests.deploy.conftest import served
@@ -105,6 +106,17 @@ def of_another(folder: Path, patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Path, "stat", lambda path, **how: strange if "/proc/1" in str(path) else stat(path, **how))
 
 
+def proxied(more: str = "") -> Change:
+    """With a proxy that names users."""
+    lines = f"[web]\ntrusted_proxy = 127.0.0.1\n[auth]\nremote_user_header = Remote-User\n{more}\n"
+    return lambda folder, patch: (folder / "config.ini").write_text(lines)
+
+
+def readable_key(folder: Path, patch: pytest.MonkeyPatch) -> None:
+    (folder / "data" / "access.key").touch()
+    (folder / "data" / "access.key").chmod(0o644)
+
+
 # What is changed, the check, and its first line that is not ok; None for a service without a fault.
 FAULTS: dict[str, tuple[Change | None, Callable[[Any], Iterable[Finding]], str, str]] = {
     "files": (None, machine.data_files, OK, "belong to"),
@@ -141,6 +153,10 @@ FAULTS: dict[str, tuple[Change | None, Callable[[Any], Iterable[Finding]], str, 
     "backup of something else": (
         other_database, lambda s: backups.backups(s, machine.time.time()), FAIL, "queue.db is no database of Duey",
     ),
+    "proxy users": (proxied("proxy_secret = s"), of_settings.proxy_users, OK, "Remote-User, believed from"),
+    "no proxy users": (None, of_settings.proxy_users, OK, ""),
+    "proxy without a secret": (proxied(), of_settings.proxy_users, WARN, "set [auth] proxy_secret"),
+    "readable key": (readable_key, machine.data_files, FAIL, "access.key"),
     "no channel": (None, reach.channels, WARN, "name a channel in [alerts]"),
     "SQLite alone": (None, reach.redis, OK, ""),
 }  # fmt: skip

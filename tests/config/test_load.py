@@ -192,7 +192,12 @@ def test_secrets_are_never_shown_and_long_values_are_cut(ini):
 def test_what_a_proxy_says_needs_a_proxy_and_roles_need_groups(ini):
     header, proxy = "remote_user_header = Remote-User\n", "[web]\ntrusted_proxy = 127.0.0.1\n"
     for text, key, expected in (
-        (header, "remote_user_header", "expected [web] trusted_proxy to be set"),
+        (header, "remote_user_header", "expected [web] trusted_proxy to be an IP address"),
+        (
+            header + "[web]\ntrusted_proxy = localhost\n",
+            "remote_user_header",
+            "expected [web] trusted_proxy to be an IP",
+        ),
         ("logout_url = /out\n", "logout_url", "expected remote_user_header to be set"),
         ("admin_groups = ops\n", "admin_groups", "expected remote_groups_header to be set"),
         ("local_login = no\n", "local_login", "expected yes without remote_user_header"),

@@ -38,7 +38,7 @@ CONTRACT = {
     "auth": {
         "database": "sqlite:///data/access.db", "session_hours": "12", "session_days": "7", "login_attempts": "10",
         "audit_days": "365", "metrics_token": "", "require_totp": "no", "totp_key": "",
-        "local_login": "yes", "remote_user_header": "",
+        "local_login": "yes", "remote_user_header": "", "proxy_secret": "",
         "remote_groups_header": "", "admin_groups": "", "viewer_groups": "", "logout_url": "",
     },
     "webhook": {"allow_hosts": "", "allow_ports": "80, 443", "timeout_s": "10"},
@@ -82,7 +82,7 @@ def test_settings_are_frozen_and_hide_secrets_in_their_repr(tmp_path):
     variables |= {name: "https://example.org/hunter2" for name in urls}
     variables["DUEY_ALERTS_NTFY"] += " token=hunter2"
     settings = config.load(tmp_path / "config.ini", variables)
-    assert len(variables) == 13
+    assert len(variables) == 14
     assert settings.alerts.ntfy[0].token == settings.alerts.webhook_secret == "hunter2"
     assert settings.smtp.password == settings.tasks.secret == settings.auth.metrics_token == "hunter2"
     assert "hunter2" not in repr(settings) + repr(settings.alerts.ntfy)

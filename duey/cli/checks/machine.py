@@ -16,7 +16,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from duey import __version__, files
+from duey import __version__, config, files
 from duey.cli.checks import FAIL, OK, WARN, Finding
 from duey.cli.copies import databases
 from duey.storage.sqlite import peek
@@ -41,6 +41,7 @@ def data_files(settings: Any) -> Iterator[Finding]:
     """Who else can read or write the databases, their side files and the backups, and to whom they belong."""
     seen = [Path(f"{path}{ending}") for path in databases(settings).values() for ending in ("", *files.SIDE_FILES)]
     backup = Path(settings.periodic.backup_folder)
+    seen.append(config.sqlite_path(settings.auth.database).with_suffix(".key"))
     seen += [*backup.glob("*.db"), *backup.glob("*/*.db"), *folders(settings)]
     stats = {path: path.stat() for path in seen if path.exists()}
     if not stats:

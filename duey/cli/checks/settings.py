@@ -90,6 +90,18 @@ def network(settings: Any) -> Iterator[Finding]:
         yield Finding(OK, "[auth] metrics_token", "empty: /metrics can be read on this machine only")
 
 
+def proxy_users(settings: Any) -> Iterator[Finding]:
+    """Whether anybody but the proxy can name users."""
+    auth, proxy = settings.auth, settings.web.trusted_proxy
+    if not auth.remote_user_header:
+        return
+    if auth.proxy_secret or not is_loopback(proxy):
+        yield Finding(OK, "[auth] remote_user_header", f"{auth.remote_user_header}, believed from {proxy}")
+    else:
+        text = f"every program on this machine can connect from {proxy} and be anybody: set [auth] proxy_secret"
+        yield Finding(WARN, "[auth] remote_user_header", text)
+
+
 def limits(settings: Any, tasks: Collection[str]) -> Iterator[Finding]:
     """What a token with `enqueue` reaches through the example tasks."""
     wide = {
