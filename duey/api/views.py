@@ -122,7 +122,8 @@ LINE = View({"at": TIME, "level": TEXT, "text": TEXT, "left_out": WHOLE})
 ATTEMPT = View({
     "number": WHOLE, "outcome": TEXT, "worker": TEXT_OR_NULL, "started_at": TIME_OR_NULL, "finished_at": TIME,
     "wait_ms": NUMBER_OR_NULL, "run_ms": NUMBER_OR_NULL,
-    "error": View({"type": TEXT, "message": TEXT, "traceback": TEXT}), "logs": [LINE],
+    "error": View({"type": TEXT, "message": TEXT, "traceback": TEXT}), "logs": [LINE], "cpu_ms": NUMBER_OR_NULL,
+    "peak_bytes": {"type": ["integer", "null"]},
 })  # fmt: skip
 ERROR_GROUP = View(
     {

@@ -97,6 +97,11 @@ class Consumer:
     shutdown_timeout_s: float = key(
         "25", read.number(0, "seconds"), "time that running jobs get to finish when the consumer stops"
     )
+    max_memory_mb: int = key(
+        "0",
+        read.whole(0),
+        "a worker process that has more memory takes no more jobs, and another one takes its place; 0: no limit",
+    )
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,6 @@ import functools
 import logging
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
 from typing import Any
 
 from huey import signals
@@ -32,6 +31,8 @@ from duey.execution import error_text
 from duey.execution.job_log import job_log_handler
 from duey.execution.pings import EVENTS, START, pings
 from duey.execution.thread_timeouts import timed
+from duey.execution.tracing import Traced
+from duey.execution.usage import Usage
 from duey.model.job import CANCELED, DONE, EXPIRED, FAILED, RELEASED, JobRecord
 from duey.model.log_lines import Line
 from duey.model.outcome import Outcome
@@ -50,13 +51,14 @@ UNSTORABLE = "its body has ended, and only its result cannot be stored"  # runni
 class Attempt:
     """One attempt at the job of a claimed task."""
 
-    __slots__ = ("_body_ended", "_reason", "claim", "context", "huey", "lines", "started_at", "task")
+    __slots__ = ("_body_ended", "_reason", "claim", "context", "huey", "lines", "started_at", "task", "usage")
 
     def __init__(self, huey: Any, task: Task) -> None:
         self.huey, self.task, self.claim = huey, task, task.claim
         self.context = current.JobContext(huey, task.claim)
         self.started_at: float | None = None
         self.lines: list[Line] | None = None  # that the body logged
+        self.usage: Usage | None = None  # what the body used, if it was measured
         self._body_ended = False
         self._reason: str | None = None
 
@@ -121,6 +123,7 @@ class Attempt:
         self.started_at = clock.now()
         current.activate(context)
         job_log_handler.begin(claim.token)
+        began = None if huey.meter is None else huey.meter.begin(claim.job.task)
         try:
             self._mark()
             if (ping := getattr(self.task, "ping", None)) is not None:
@@ -146,7 +149,9 @@ class Attempt:
             self.lines = job_log_handler.end()
             current.deactivate(context)
             if huey.prefetcher is not None:
-                huey.prefetcher.body_ended(claim, self.started_at)
+                run_s = huey.prefetcher.body_ended(claim, self.started_at)
+                if huey.meter is not None:
+                    self.usage = huey.meter.end(claim.job.task, began, run_s)
 
     def _mark(self) -> None:
         """Mark the job as begun, so that the death of this process is charged to it."""
@@ -178,8 +183,8 @@ class Attempt:
         if task.chord_config is not None:
             part = huey.outcomes.chord_part(claim, value)
         detail = None
-        if self.lines or context.handles:
-            detail = huey.display.detail_of_done(self.lines, value, context)
+        if self.lines or self.usage or context.handles:
+            detail = huey.display.detail_of_done(self.lines, self.usage, value, context)
         keep_s = getattr(task, "keep_for", None)
         now = clock.now()
         return Outcome(
@@ -210,7 +215,7 @@ class Attempt:
         huey._emit(signals.SIGNAL_RETRYING, task)
         outcome = huey.outcomes.retry(
             claim, decision, record, left, delay_s, task.retry_backoff, self.started_at, self.lines, self._reason,
-            follow_ups,
+            follow_ups, self.usage,
         )  # fmt: skip
         task.retries, task.eta = outcome.retries, clock.naive_utc(outcome.eta or 0.0)
         waits = decision.at is not None or delay_s
@@ -246,7 +251,7 @@ class Attempt:
 
     def _end(self, state: str, **more: Any) -> Outcome:
         return self.huey.outcomes.end(
-            self.claim, state, started_at=self.started_at, lines=self.lines,
+            self.claim, state, started_at=self.started_at, lines=self.lines, usage=self.usage,
             keep_s=getattr(self.task, "keep_for", None), **more,
         )  # fmt: skip
 
@@ -259,42 +264,3 @@ def renewed(task: Task) -> Task:
     task.on_complete = None if task.on_complete is None else renewed(task.on_complete)
     task.on_error = None if task.on_error is None else renewed(task.on_error)
     return task
-
-
-class Traced:
-    """In place of the Huey whose `_execute` a tracer has replaced: calls the body through the tracer's function, and
-    does nothing else of what `Huey._execute` does."""
-
-    results = store_intermediate_errors = False
-    _pre_execute: tuple[Any, ...] = ()
-
-    def __init__(self, huey: Any) -> None:
-        self._huey = huey
-        self._tasks_in_flight: set[Task] = set()
-        self._error: BaseException | None = None
-
-    def execute(self, task: Task) -> Any:
-        """The result of the body. Raises what it raises."""
-        seen = copy.copy(task)  # so that what it does to the task afterwards is lost
-        seen.on_complete = seen.on_error = seen.chord_config = None
-        value = Huey._execute(self, seen, None)
-        if self._error is not None:
-            raise self._error
-        return value
-
-    def _run_post_execute(self, task: Task, value: Any, error: BaseException | None) -> None:
-        self._error = error
-
-    def _timeout_context(self, task: Task) -> Any:
-        return nullcontext()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._huey, name)  # for the tracer
-
-    def build_error_result(self, task: Task, error: BaseException) -> dict[str, Any]:
-        return {}
-
-    def _nothing(self, *_: Any) -> None:
-        """No signal, no write."""
-
-    _emit = delete = put_result = _abort_chord_member = _requeue_task = _nothing

@@ -18,7 +18,7 @@ import json
 from collections.abc import Sequence
 
 from duey import errors
-from duey.execution.outcomes import Outcomes, logs_detail
+from duey.execution.outcomes import Outcomes, attempt_detail
 from duey.model import event
 from duey.model.job import CANCELED, FAILED, ONCE, Claim, JobRecord
 from duey.model.log_lines import Line
@@ -38,7 +38,8 @@ def fate_of(
     if stopping:  # it must not run again
         return Fate(outcomes.end(claim, CANCELED, lines=lines))
     if claim.token in dead.timed_out:
-        return Fate(outcomes.timed_out(claim, mark.started_at if mark else None, dead.asks, lines, dead.stack))
+        started_at = mark.started_at if mark else None
+        return Fate(outcomes.timed_out(claim, started_at, dead.asks, lines, dead.stack, dead.too_much))
     if mark is None:
         return Fate()
     once = bool(claim.job.flags & ONCE) and mark.phase != TAKEN
@@ -46,7 +47,7 @@ def fate_of(
         if once:
             stopped = errors.StoppedWhileItRan(mark.phase == BODY_ENDED)
             return Fate(outcomes.end(claim, FAILED, stopped, lines=lines))
-        return Fate(kind=event.RELEASED, detail=json.dumps(logs_detail(lines)) if lines else None)
+        return Fate(kind=event.RELEASED, detail=json.dumps(attempt_detail(lines)) if lines else None)
     crashes = claim.job.crashes + (not dead.tree)
     deaths = claim.job.tree_deaths + 1 if dead.tree else crashes
     company = max(dead.company, len(dead.marks)) if dead.tree else len(dead.marks)
@@ -56,7 +57,7 @@ def fate_of(
         error = errors.WorkerDied(deaths, dead.host, dead.pid, once, mark.phase == BODY_ENDED, what)
         counted = claim._replace(job=claim.job._replace(crashes=crashes))
         return Fate(outcomes.end(counted, FAILED, error, lines=lines), crashes)
-    detail = json.dumps({"host": dead.host, "pid": dead.pid, "crashes": crashes, **logs_detail(lines)})
+    detail = json.dumps({"host": dead.host, "pid": dead.pid, "crashes": crashes, **attempt_detail(lines)})
     if dead.tree:
         return Fate(None, None, deaths, event.RESCUED, detail)
     return Fate(None, crashes, None, event.RESCUED, detail)

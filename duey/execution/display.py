@@ -127,10 +127,14 @@ class Display:
         kept: float | None = getattr(self._huey._registry._registry.get(task), "keep_for", None)
         return kept
 
-    def detail_of_done(self, lines: Sequence[Line] | None, value: Any, job: JobContext) -> str | None:
-        """The detail of the event of a job that is done: the lines that it logged. If it handled the failure of another
-        job, its result is masked here; others are masked when the history reads their event."""
-        detail: dict[str, Any] = {"logs": lines} if lines else {}
+    def detail_of_done(
+        self, lines: Sequence[Line] | None, usage: Sequence[Any] | None, value: Any, job: JobContext
+    ) -> str | None:
+        """The detail of the event of a job that is done: what it used, and the lines that it logged. If it handled the
+        failure of another job, its result is masked here; others are masked when the history reads their event."""
+        detail: dict[str, Any] = {"usage": usage} if usage else {}
+        if lines:
+            detail["logs"] = lines
         if job.handles:
             shown = self.redactor.redact(to_plain(value))
             masked = job.mask.plain(shown)

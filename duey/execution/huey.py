@@ -27,6 +27,7 @@ from duey.execution.error_text import error_record, text_of
 from duey.execution.lifecycle import Lifecycle
 from duey.execution.outcomes import Outcomes
 from duey.execution.thread_timeouts import Timeouts
+from duey.execution.usage import Meter
 from duey.model.job import BLOCKED, DONE, FAILED, RELEASED, Claim
 from duey.model.limits import Limit
 from duey.model.outcome import Outcome
@@ -57,6 +58,7 @@ class DurableHuey(EnqueuingHuey):
         self._make_storage = make_storage
         self.prefetcher: Any = None  # in a consumer: batches claims and outcomes (duey.worker.prefetcher)
         self.timeouts: Timeouts | None = None  # of bodies, in a worker process
+        self.meter: Meter | None = None  # of what bodies use, in a worker process
         self.alone: Any = None  # presence of a process that runs jobs outside of any consumer
         self.display = Display(self)
         self.outcomes = Outcomes(self, self.display)

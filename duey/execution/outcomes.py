@@ -19,6 +19,7 @@ from duey import clock
 from duey.errors import StepNotReached
 from duey.execution.display import Display
 from duey.execution.error_text import error_record
+from duey.execution.usage import MemoryExceeded, Usage
 from duey.model.job import ENDED, FAILED, HANDLED, RETRYING, ChordPart, Claim, JobRecord
 from duey.model.log_lines import Line
 from duey.model.outcome import Outcome
@@ -48,7 +49,7 @@ class Outcomes:
     def retry(
         self, claim: Claim, decision: Decision, record: Record | None, left: int, retry_delay_s: float, backoff: float,
         started_at: float | None, lines: Sequence[Line] | None = None, reason: str | None = None,
-        follow_ups: tuple[JobRecord, ...] = (),
+        follow_ups: tuple[JobRecord, ...] = (), usage: Usage | None = None,
     ) -> Outcome:  # fmt: skip
         """Another attempt follows. `left`, `retry_delay_s`, `backoff`: before this one. `reason`: what it waits for, if
         it has not failed."""
@@ -57,11 +58,7 @@ class Outcomes:
         if at is None:
             at, delay_s = now + retry_delay_s, retry_delay_s * (backoff or 1)
         left -= decision.spends
-        detail = (
-            {**_error_detail(record), **logs_detail(lines)}
-            if reason is None
-            else {**logs_detail(lines), "reason": reason}
-        )
+        detail = {**attempt_detail(lines, usage), **(_error_detail(record) if reason is None else {"reason": reason})}
         return Outcome(
             claim, RETRYING, started_at, now, detail=json.dumps({**detail, "eta": at, "retries": left}),
             follow_ups=follow_ups, reason=reason, eta=at, retries=left, retry_delay_s=delay_s,
@@ -70,7 +67,8 @@ class Outcomes:
 
     def end(
         self, claim: Claim, state: str, error: BaseException | None = None, *, record: Record | None = None,
-        started_at: float | None = None, lines: Sequence[Line] | None = None, decision: Decision | None = None,
+        started_at: float | None = None, lines: Sequence[Line] | None = None, usage: Usage | None = None,
+        decision: Decision | None = None,
         follow_ups: tuple[JobRecord, ...] = (), reason: str | None = None, keep_s: float | None = None,
     ) -> Outcome:  # fmt: skip
         """The job ends in this state, which is not DONE, or is set aside. `record`: the error, if it is made already.
@@ -79,7 +77,7 @@ class Outcomes:
         if error is not None:
             record = self.record(claim, error, claim.job.retries)
         result = None if record is None else self.serialized(claim, record)
-        detail = {**_error_detail(record), **logs_detail(lines)}
+        detail = {**_error_detail(record), **attempt_detail(lines, usage)}
         if decision is not None and decision.discarded:
             detail |= {"discarded": True, "reason": f"discarded: {decision.why or detail.get('message', '')}"}
         elif decision is not None and decision.why:
@@ -97,13 +95,16 @@ class Outcomes:
 
     def timed_out(
         self, claim: Claim, started_at: float | None, asks: bool, lines: Sequence[Line] | None = None, stack: str = "",
+        too_much: str = "",
     ) -> Outcome:  # fmt: skip
-        """A body was killed at its time-out: a failed attempt like any other. `asks`: the back-off function of the
-        author is called. `lines`: that the body logged, as far as they were written while it ran. `stack`: where it
-        stood, as the frames of a traceback."""
+        """A body was killed at its time-out, or for its memory: a failed attempt like any other. `asks`: the back-off
+        function of the author is called. `lines`: that the body logged, as far as they were written while it ran.
+        `stack`: where it stood, as the frames of a traceback. `too_much`: how much memory it used."""
         job = claim.job
         started_at = clock.now() - (job.timeout_s or 0) if started_at is None else started_at
-        error = TaskTimeout(f"killed: it ran past its timeout of {job.timeout_s:g} s")
+        error: Exception = TaskTimeout(f"killed: it ran past its timeout of {job.timeout_s or 0:g} s")
+        if too_much:
+            error = MemoryExceeded(too_much)
         task = self._huey._registry._registry.get(job.task)
         policy, backoff = getattr(task, "policy", None), getattr(task, "default_retry_backoff", 0)
         if policy is not None and not asks:
@@ -160,6 +161,6 @@ def _error_detail(record: Record | None) -> dict[str, Any]:
     return {} if record is None else {name: record[name] for name in ("type", "message", "traceback")}
 
 
-def logs_detail(lines: Sequence[Line] | None) -> dict[str, Any]:
-    """The part of an event's detail that holds the lines of its attempt."""
-    return {"logs": lines} if lines else {}
+def attempt_detail(lines: Sequence[Line] | None, usage: Usage | None = None) -> dict[str, Any]:
+    """The part of an event's detail that holds the lines of its attempt, and what that used."""
+    return {**({"logs": lines} if lines else {}), **({"usage": usage} if usage else {})}

@@ -2,9 +2,9 @@
 
 Above `[monitor] backlog_rows` unread events, the oldest successes are replaced by counts. The two events of a job that
 was done at its first attempt, without log lines, are removed, and one `counted` event for its task and minute says how
-many jobs there were and how long they waited and ran. Events of jobs that failed, were retried or canceled, or logged
-something are kept. Every consumer compacts, so the bound holds without a web process; two that compact at the same time
-count nothing twice.
+many jobs there were and how long they waited and ran; what they used is lost. Events of jobs that failed, were retried
+or canceled, or logged something are kept. Every consumer compacts, so the bound holds without a web process; two that
+compact at the same time count nothing twice.
 
 The oldest UNTOUCHED events are left alone, because a recorder may have read some of them and they must not be counted
 as well. Each event behind them is examined once, in order.
@@ -28,7 +28,8 @@ MINUTE_S = 60
 
 
 class Seen(NamedTuple):
-    """What compaction needs to know of an event. `is_plain`: the end of a first attempt, without further details."""
+    """What compaction needs to know of an event. `is_plain`: the end of a first attempt, without further details than
+    what it used."""
 
     number: int
     job: int  # its running number

@@ -155,6 +155,7 @@ class DeadWorker(NamedTuple):
     charge: bool = True
     timed_out: frozenset[int] = frozenset()  # tokens whose body was killed at its time-out: a failed attempt
     stack: str = ""  # where that body stood, as the frames of a traceback
+    too_much: str = ""  # how much memory that body used, if it was killed for that and not at its time-out
     asks: bool = True  # whether back-off functions of authors may be called for them
     tree: bool = False  # its whole consumer died
     company: int = 0  # number of jobs that were handled by all workers that died together, as far as known

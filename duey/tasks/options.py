@@ -88,6 +88,7 @@ OPTIONS: dict[str, tuple[str, Check]] = {
     "discard_on": ("a tuple of exception classes", is_errors),
     "retry_for": ("seconds", is_seconds),
     "keep_for": ("seconds", is_seconds),
+    "max_memory_mb": ("megabytes above 0", lambda value: is_number(value, 0) and value > 0),
     "capture_print": ("True or False", lambda value: isinstance(value, bool)),
     "alert": (one_of(ALERTS), ALERTS.__contains__),
     "ping": (

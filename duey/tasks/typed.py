@@ -44,6 +44,7 @@ class TaskOptions(TypedDict, total=False):
     keep_for: float
     ping: str | None
     capture_print: bool
+    max_memory_mb: float
     alert: Literal["each", "group", "never"]
     on_failed: Callable[[Job, Failure], Any]
     aliases: str | tuple[str, ...] | list[str]

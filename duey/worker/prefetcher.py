@@ -48,7 +48,7 @@ class Prefetcher:
         self._cond = threading.Condition(threading.Lock())
         self._buffer = Buffer(max_crashes)
         self._suspects = self._buffer.suspects
-        self._handled = 0  # jobs that threads have taken and not finished
+        self.handled = 0  # jobs that threads have taken and not finished
         self._turning = threading.Lock()  # held during a transaction
         self._leading = self._listening = self._stopping = self._notified = False
         self._waiting = 0
@@ -66,7 +66,7 @@ class Prefetcher:
             lead = False
             with self._cond:
                 while not self._stopping:
-                    if self._suspects.may_begin(self._handled):
+                    if self._suspects.may_begin(self.handled):
                         return self._pick(self._suspects.waiting)
                     if self._suspects.hold_up():
                         if self._buffer.outcomes:
@@ -90,16 +90,11 @@ class Prefetcher:
             else:
                 self._settle_and_claim(0)
 
-    @property
-    def handles(self) -> int:
-        """How many jobs the threads of this process handle."""
-        return self._handled
-
     def _pick(self, pile: deque[Claim]) -> Claim:
         """Take the oldest claim of a pile. The caller holds the condition."""
         self._buffer.taken_at = time.monotonic()
         claim = pile.popleft()
-        self._handled += 1
+        self.handled += 1
         self.presence.take(claim.token)
         if pile is self._suspects.waiting:
             self._suspects.began(claim)
@@ -156,12 +151,14 @@ class Prefetcher:
         if faults.point:
             faults.point("body.begun")
 
-    def body_ended(self, claim: Claim, started_at: float | None) -> None:
-        """The body of this thread has ended; its job is still handled."""
+    def body_ended(self, claim: Claim, started_at: float | None) -> float:
+        """The body of this thread has ended; its job is still handled. Returns how long it ran, in seconds."""
         self.presence.body_ended(claim.token, started_at or 0.0)
         if faults.point:
             faults.point("body.ended")
-        self._body_s += (time.perf_counter() - self._here.began - self._body_s) * 0.2
+        run_s = time.perf_counter() - self._here.began
+        self._body_s += (run_s - self._body_s) * 0.2
+        return run_s
 
     def ack(self, outcome: Outcome) -> None:
         """Hand in an outcome, which the next transaction commits."""
@@ -182,7 +179,7 @@ class Prefetcher:
 
     def _ended(self, claim: Claim) -> None:
         """A job is not handled any more. The caller holds the condition."""
-        self._handled -= 1
+        self.handled -= 1
         self._suspects.ended(claim)
         if self._suspects.waiting:  # otherwise this thread itself takes the next claim in a moment
             self._cond.notify()

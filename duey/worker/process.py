@@ -5,7 +5,8 @@ thread, so that an alarm signal can interrupt it. One worker process also runs t
 
 End: a signal sets the stop flag, the prefetcher gives back what has not begun, bodies end, their outcomes are
 committed, the worker unregisters. Each step is reported to the supervisor through a pipe, one word a line: the worker's
-number, STOP (the monitor asks the consumer to stop), LEAVING (it takes no more jobs), LEFT (a clean end). If a worker
+number, STOP (the monitor asks the consumer to stop), RECYCLE (it has too much memory), LEAVING (it takes no more jobs),
+LEFT (a clean end). If a worker
 process ends without LEFT, it counts as a death, whatever its exit status.
 """
 
@@ -15,6 +16,7 @@ import contextlib
 import logging
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -28,16 +30,19 @@ from duey.execution import hooks, job_log, registration, stacks
 from duey.execution.attempt import Attempt
 from duey.execution.lifecycle import Lifecycle
 from duey.execution.thread_timeouts import SignalTimeouts, ThreadTimeouts
+from duey.execution.usage import Meter, ProcessMeter
 from duey.model.queues import shown
-from duey.os_process import StopFlag
+from duey.os_process import PARENT_STOPS, StopFlag
+from duey.storage.presence import rss_of
 from duey.worker.pools import WorkerPool
 from duey.worker.prefetcher import Prefetcher
 from duey.worker.queue_order import WeightedPrefetcher
 
 logger = logging.getLogger("duey.consumer")
-STOP, LEAVING, LEFT = "stop", "leaving", "left"  # reports to the supervisor
+STOP, RECYCLE, LEAVING, LEFT = "stop", "recycle", "leaving", "left"  # reports to the supervisor
 MAINTENANCE_S = 5.0
 ATTEND_S = 0.5
+MB = 1024 * 1024
 
 
 class WorkerSpec(NamedTuple):
@@ -83,6 +88,27 @@ class PrefetchWorker(Worker):
         self.stop_flag.wait(0.05)  # called only after an error; Huey would wait up to ten seconds
 
 
+def run_child(consumer: Any, spec: WorkerSpec, parent: int, r: int, w: int) -> int:
+    """Run a worker process that was just forked by `parent`, whose end of the pipe is `r`. Returns its exit status."""
+    try:
+        signal.set_wakeup_fd(-1)
+        os_process.die_with_parent(parent)
+        os.close(r)
+        for kind in (signal.SIGCHLD, PARENT_STOPS):
+            signal.signal(kind, signal.SIG_DFL)
+        return run_worker_process(consumer, spec, w)
+    except errors.StorageUnavailable as exc:
+        logger.error("%s cannot work now: %s", spec.name, exc)
+        return 1
+    except BaseException:
+        logger.exception("%s died", spec.name)
+        return 1
+    finally:
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+
+
 def run_worker_process(consumer: Any, spec: WorkerSpec, pipe: int) -> int:
     """Run a worker process until it is asked to stop. Returns its exit status. The supervisor reads `pipe`."""
     huey = consumer.huey
@@ -95,7 +121,7 @@ def run_worker_process(consumer: Any, spec: WorkerSpec, pipe: int) -> int:
             os.write(pipe, f"{word}\n".encode())
 
     def detach() -> None:
-        huey.prefetcher = huey.timeouts = None
+        huey.prefetcher = huey.timeouts = huey.meter = None
         with contextlib.suppress(OSError):
             os.close(pipe)
 
@@ -123,12 +149,12 @@ def run_worker_process(consumer: Any, spec: WorkerSpec, pipe: int) -> int:
     workers = []
     if spec.in_main:
         stacks.register(huey.storage.folder, presence.n)
-        huey.timeouts = SignalTimeouts()
+        huey.timeouts, huey.meter = SignalTimeouts(), ProcessMeter()
         attendant = start("Attendant", attend, huey, presence.n, stop, report)
         if not run_loop(consumer.make_worker(stop), stop):
             attendant.join()
     else:
-        huey.timeouts = ThreadTimeouts()
+        huey.timeouts, huey.meter = ThreadTimeouts(), Meter()
         workers = [start(f"Worker-{i + 1}", run_worker, consumer, stop) for i in range(spec.workers)]
         attend(huey, presence.n, stop, report)
     prefetcher.stop()
@@ -189,12 +215,17 @@ def run_loop(worker: Any, stop: StopFlag) -> bool:
 
 
 def attend(huey: Any, n: int, stop: StopFlag, report: Callable[[object], None]) -> None:
-    """Until the stop flag is set: log jobs that ignore their time-out, and answer the monitor. Then give
-    back what has not begun."""
+    """Until the stop flag is set: log jobs that ignore their time-out, answer the monitor, and set the flag if this
+    process has too much memory. Then give back what has not begun."""
     prefetcher, stop_reported = huey.prefetcher, False
+    most_bytes = most_memory(huey)
     while not stop.wait(ATTEND_S):
         end_without_files(prefetcher.presence)
         show_stack(huey, n)
+        if most_bytes and (rss_of(os.getpid()) or 0) > most_bytes:
+            report(RECYCLE)
+            stop.set()
+            break
         while huey.timeouts.deaf:
             logger.warning(
                 "job %s ignores its timeout, and a thread cannot be stopped: use process workers",
@@ -211,9 +242,22 @@ def attend(huey: Any, n: int, stop: StopFlag, report: Callable[[object], None]) 
     prefetcher.stop()
 
 
+def most_memory(huey: Any) -> int:
+    """How much memory this process may have, in bytes, before another one takes its place; 0 for no limit."""
+    most: int = huey.settings.consumer.max_memory_mb * MB
+    now = rss_of(os.getpid()) or 0
+    if most and now > most:
+        logger.warning(
+            "[consumer] max_memory_mb is less than the %d MB that a worker process has at its start: it is ignored",
+            now // MB,
+        )
+        return 0
+    return most
+
+
 def show_stack(huey: Any, n: int) -> None:
     """If somebody asks where a body stands, answer."""
-    if not huey.prefetcher.handles:
+    if not huey.prefetcher.handled:
         return
     try:
         token = huey.storage.stack_asked(n)

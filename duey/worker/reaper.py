@@ -47,8 +47,9 @@ class Reaper:
         if not child.number:
             return False
         dead = DeadWorker(
-            child.number, HOST, child.pid, not child.killed, frozenset(child.timed_out), child.stack, how=how
-        )
+            child.number, HOST, child.pid, not child.killed, frozenset(child.timed_out), child.stack, child.too_much,
+            how=how,
+        )  # fmt: skip
         if not dead.timed_out:
             return self._release(dead)
         self._huey.storage.close()  # the child must find no open connection

@@ -17,10 +17,10 @@ from __future__ import annotations
 import contextlib
 import gc
 import logging
+import math
 import os
 import select
 import signal
-import sys
 import threading
 import time
 import uuid
@@ -37,7 +37,7 @@ from duey.os_process import PARENT_STOPS, Requests
 from duey.scheduling.scheduler import DurableScheduler
 from duey.worker import watchdog
 from duey.worker.pools import left_out, pools_of
-from duey.worker.process import LEAVING, LEFT, STOP, PrefetchWorker, WorkerSpec, run_worker_process, worker_specs
+from duey.worker.process import LEAVING, LEFT, RECYCLE, STOP, PrefetchWorker, run_child, worker_specs
 from duey.worker.reaper import Reaper
 from duey.worker.watchdog import WorkerProcess
 
@@ -69,6 +69,7 @@ class DurableConsumer(Consumer):
         self.workers: int = sum(pool.workers for pool in self.pools)
         self.max_crashes = max_crashes
         self.id = uuid.uuid4().hex
+        self._memory_limits = watchdog.memory_limits(huey._registry._registry, self.worker_type)
         self._told_at: float | None = None  # monotonic: when it was logged that the storage is away
         self._reaper = Reaper(huey, max_crashes, self.id)
         self._children: list[WorkerProcess] = []
@@ -180,6 +181,7 @@ class DurableConsumer(Consumer):
             self.huey.storage.beat(numbers + self._reaper.claimed, self.lease_s)
             self._reaper.rescue(numbers)
             self._check_cancels()
+            self._check_memory()
             self._tell_outage(None)
         except errors.StorageUnavailable as exc:
             self._tell_outage(exc)
@@ -206,9 +208,12 @@ class DurableConsumer(Consumer):
                 child.left = True
             elif self._stopping_since is not None:
                 continue  # it was asked to stop
+            elif word == RECYCLE:
+                child.recycled = True
             elif word == LEAVING:
-                logger.warning("%s (pid %d) was signalled alone: another one takes over", child.spec.name, child.pid)
-                child.leaving_since = time.monotonic()
+                why = "has more than max_memory_mb" if child.recycled else "was signalled alone"
+                logger.warning("%s (pid %d) %s: another one takes over", child.spec.name, child.pid, why)
+                child.leaving_since = math.inf if child.recycled else time.monotonic()
                 self._children.append(WorkerProcess(child.spec))
             elif word == STOP:
                 self._requests.note(PARENT_STOPS)
@@ -221,31 +226,12 @@ class DurableConsumer(Consumer):
         parent = os.getpid()
         pid = os.fork()
         if pid == 0:
-            os._exit(self._run_child(child.spec, parent, r, w))
+            os._exit(run_child(self, child.spec, parent, r, w))
         os.close(w)
         child.pid, child.pipe, child.number, child.started_at = pid, r, 0, time.monotonic()
         child.killed, child.left, child.timed_out, child.asked, child.killed_at = False, False, set(), {}, 0.0
-        child.stack = ""
+        child.stack, child.too_much, child.recycled = "", "", False
         signal.pthread_sigmask(signal.SIG_UNBLOCK, self.signals)
-
-    def _run_child(self, spec: WorkerSpec, parent: int, r: int, w: int) -> int:
-        try:
-            signal.set_wakeup_fd(-1)
-            os_process.die_with_parent(parent)
-            os.close(r)
-            for kind in (signal.SIGCHLD, PARENT_STOPS):
-                signal.signal(kind, signal.SIG_DFL)
-            return run_worker_process(self, spec, w)
-        except errors.StorageUnavailable as exc:
-            logger.error("%s cannot work now: %s", spec.name, exc)
-            return 1
-        except BaseException:
-            logger.exception("%s died", spec.name)
-            return 1
-        finally:
-            logging.shutdown()
-            sys.stdout.flush()
-            sys.stderr.flush()
 
     def _collect_exited(self, child: WorkerProcess) -> None:
         found = os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
@@ -273,10 +259,20 @@ class DurableConsumer(Consumer):
 
     def _check_timeouts(self, child: WorkerProcess) -> None:
         for token in watchdog.past_timeout(self.huey.storage, child):
-            logger.warning("%s runs past its job's timeout: it is killed", child.spec.name)
-            child.stack = stacks.dump(self.huey.storage.folder, child.number, child.pid)
-            child.timed_out.add(token)
-            self._signal_child(child, signal.SIGKILL)
+            self._kill_body(child, token, "runs past its job's timeout")
+
+    def _check_memory(self) -> None:
+        for child in self._children:
+            found = watchdog.over_memory(self.huey.storage, child, self._memory_limits)
+            if found is not None and not child.timed_out:
+                token, child.too_much = found
+                self._kill_body(child, token, f"used {child.too_much}")
+
+    def _kill_body(self, child: WorkerProcess, token: int, why: str) -> None:
+        logger.warning("%s %s: it is killed", child.spec.name, why)
+        child.stack = stacks.dump(self.huey.storage.folder, child.number, child.pid)
+        child.timed_out.add(token)
+        self._signal_child(child, signal.SIGKILL)
 
     def _check_cancels(self) -> None:
         for child in watchdog.deaf_to_cancel(self.huey.storage, self._children):

@@ -1,5 +1,5 @@
-"""Decides which worker processes the supervisor kills: those of bodies past their time-out, and of canceled bodies that
-go on.
+"""Decides which worker processes the supervisor kills: those of bodies past their time-out or with more memory than
+their task may use, and of canceled bodies that go on.
 
 A body that is in C code or catches every exception cannot be ended otherwise. What the worker runs is read just before
 the kill. Releasing its claims then ends or retries the job.
@@ -8,15 +8,20 @@ the kill. Releasing its claims then ends or retries the job.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from duey.storage.contract import Workers
+from duey.storage.presence import IN_BODY, rss_of
 from duey.worker.process import WorkerSpec
 
+logger = logging.getLogger("duey.consumer")
 CANCEL_GRACE_S = 10.0  # after a body was asked to stop
+MB = 1024 * 1024
 TIMEOUT_GRACE_S = 0.75  # after the deadline, so that the alarm in the process is first
 
 
@@ -33,6 +38,8 @@ class WorkerProcess:
     respawn_at: float = 0.0
     timed_out: set[int] = field(default_factory=set)
     stack: str = ""  # where the body stood that is killed at its time-out
+    too_much: str = ""  # how much memory that body used, if it is killed for that
+    recycled: bool = False  # it has too much memory, and another one takes its place
     asked: dict[int, float] = field(default_factory=dict)  # token of a job that was asked to stop -> when (monotonic)
     killed_at: float = 0.0  # monotonic: when it was noticed that another process has killed it
     killed: bool = False  # killed by the supervisor, for a cancel or a stop: its jobs are not charged
@@ -68,6 +75,30 @@ def past_timeout(storage: Workers, child: WorkerProcess) -> list[int]:
         for slot in storage.slots(child.number)
         if slot.deadline and time.time() > slot.deadline + TIMEOUT_GRACE_S
     ]
+
+
+def memory_limits(tasks: Mapping[str, Any], kind: str) -> dict[str, int]:
+    """The bytes that tasks may use, by full name, of those that say so. Logs that threads cannot be held to that."""
+    found = {name: int(mb * MB) for name, task in tasks.items() if (mb := getattr(task, "max_memory_mb", None))}
+    if found and kind != "process":
+        logger.warning("max_memory_mb of %s needs process workers: nothing enforces it here", ", ".join(found))
+        return {}
+    return found
+
+
+def over_memory(storage: Workers, child: WorkerProcess, limits: Mapping[str, int]) -> tuple[int, str] | None:
+    """The token of the body in this process if it uses more memory than its task may, and how much it uses. For process
+    workers only: of a body in a thread it cannot be told."""
+    if not limits or not child.may_be_killed or child.spec.kind != "process":
+        return None
+    used = rss_of(child.pid) or 0
+    if used <= min(limits.values()):
+        return None
+    tasks = [run.task for each in storage.worker_infos() if each.id == str(child.number) for run in each.running]
+    tokens = [slot.token for slot in storage.slots(child.number) if slot.phase == IN_BODY]
+    if len(tasks) != 1 or len(tokens) != 1 or used <= limits.get(tasks[0], used):
+        return None
+    return tokens[0], f"{used // MB} MB, more than its max_memory_mb of {limits[tasks[0]] // MB}"
 
 
 def deaf_to_cancel(storage: Workers, children: Iterable[WorkerProcess]) -> Sequence[WorkerProcess]:

@@ -38,6 +38,7 @@ from duey.monitor.history.values import (
     SlotGroup,
     SlotRun,
     Step,
+    Used,
 )
 
 __all__ = [
@@ -74,6 +75,7 @@ __all__ = [
     "TaskFigures",
     "TaskHistory",
     "TaskStep",
+    "Used",
     "Waits",
     "is_own",
 ]

@@ -24,6 +24,7 @@ from duey.monitor.history.queries.seen import Seen
 from duey.monitor.history.queries.slots import Slots
 from duey.monitor.history.queries.status import Status
 from duey.monitor.history.queries.successes import Successes
+from duey.monitor.history.queries.used import Usages
 from duey.monitor.history.recording.copies import Timetable
 from duey.monitor.history.recording.recorder import Recorder, Source
 from duey.monitor.history.recording.retention import Retention, RetentionSettings
@@ -37,7 +38,7 @@ class MonitorSettings(RetentionSettings, Protocol):
     def max_value_kb(self) -> int: ...
 
 
-class History(Jobs, Groups, Figures, Charts, Seen, Slots, Status, Successes):
+class History(Jobs, Groups, Figures, Charts, Seen, Slots, Status, Successes, Usages):
     """One history file, for any number of threads and processes. `clock` returns UTC epoch seconds.
 
     Raises ValueError if `database_url` is not `sqlite:///FILE`.

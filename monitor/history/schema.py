@@ -281,20 +281,11 @@ MIGRATIONS: Sequence[Migration] = (
         # When a code (fingerprint of the task modules) was first seen in a worker: a deploy.
         "CREATE TABLE deploys (code TEXT PRIMARY KEY, at REAL NOT NULL) WITHOUT ROWID",
     ),
+    (
+        # What an attempt used, of a job its last one: processor time, and the largest resident size of its process.
+        "ALTER TABLE jobs ADD COLUMN cpu_ms REAL",
+        "ALTER TABLE jobs ADD COLUMN peak_bytes INTEGER",
+        "ALTER TABLE entries ADD COLUMN cpu_ms REAL",
+        "ALTER TABLE entries ADD COLUMN peak_bytes INTEGER",
+    ),
 )
-
-# The columns of `jobs` that a batch may change, and those that are set when a job is accepted.
-CHANGING = (
-    "state", "priority", "enqueued_at", "changed_at", "ready_at", "eta", "expires_at", "started_at", "finished_at",
-    "wait_ms", "run_ms", "attempt", "crashes", "retries_left", "token", "worker", "accepted", "entries", "reason",
-    "fingerprint", "error_type", "error_message", "progress", "result",
-)  # fmt: skip
-ENDING = (  # columns of a plain end; besides those of the state, no index contains them
-    "state", "changed_at", "started_at", "finished_at", "wait_ms", "run_ms", "attempt", "token", "worker", "reason",
-    "result",
-)  # fmt: skip
-CALL = ("parent", "by", "context", "names", "args", "kwargs", "keep_s")
-FIGURE_COUNTS = ("enqueued", "done", "failed", "retried", "canceled", "expired", "rescued")
-FIGURE_VALUES = (
-    *FIGURE_COUNTS, "run_ms", "run_max_ms", "run_buckets", "wait_ms", "wait_max_ms", "wait_buckets",
-)  # fmt: skip

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from duey.monitor.history import plain
-from duey.monitor.history.schema import FIGURE_COUNTS
+from duey.monitor.history.columns import FIGURE_COUNTS
 
 BUCKETS = 26
 # Upper bounds in milliseconds. The last bucket starts at 4.7 hours.

@@ -84,6 +84,20 @@ class Attempt:
     error: Failure | None = None  # with the traceback, up to 64 KB
     fingerprint: str | None = None
     logs: tuple[LogLine, ...] = ()
+    cpu_ms: float | None = None  # processor time
+    peak_bytes: int | None = None  # of the memory of its process, if it had one of its own
+
+
+@dataclass(frozen=True)
+class Used:
+    """What the last attempts of a task used that were done and measured, among its last 1,000."""
+
+    count: int
+    cpu_p95_ms: float | None
+    cpu_max_ms: float | None
+    peak_p95_bytes: int | None
+    peak_max_bytes: int | None
+    largest: tuple[tuple[str, float, int], ...]  # (job id, finished at, peak in bytes), the largest first
 
 
 @dataclass(frozen=True)

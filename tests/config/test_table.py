@@ -22,7 +22,7 @@ CONTRACT = {
     },
     "consumer": {
         "queues": "default", "order": "strict", "workers": "4", "worker_type": "thread", "lease_s": "15",
-        "heartbeat_s": "3", "shutdown_timeout_s": "25",
+        "heartbeat_s": "3", "shutdown_timeout_s": "25", "max_memory_mb": "0",
     },
     "schedule": {"timezone": "UTC", "catch_up": "once", "catch_up_window_s": "86400"},
     "service": {"name": "Duey"},

@@ -77,10 +77,20 @@ def test_above_the_bound_the_oldest_successes_become_counts(storage, clock, hand
     assert state(storage, "j03") is None, "though older ones still wait for the history"
 
 
+def test_what_an_attempt_used_keeps_no_success(storage, hand):
+    for n, detail in enumerate(('{"usage": [12.5, 1048576]}', '{"usage": [12.5, null]}')):
+        work_off(storage, hand, [f"{n}-{i}" for i in range(MOST)], detail=detail)
+    keep(storage)
+    check_folded(storage, 2 * MOST)
+    assert sum(e.detail["done"] for e in counted(storage)) >= MOST
+
+
 def test_what_is_no_plain_success_is_never_folded_nor_looked_at_over_and_over(storage, hand):
     for outcome in ("failed", "canceled", "expired"):
         work_off(storage, hand, [f"{outcome}{i}" for i in range(MOST)], outcome)
-    work_off(storage, hand, [f"said{i}" for i in range(MOST)], detail='{"logs": [[1, "INFO", "said"]]}')
+    work_off(
+        storage, hand, [f"said{i}" for i in range(MOST)], detail='{"usage": [1.5, null], "logs": [[1, "INFO", "said"]]}'
+    )
     for i in range(MOST):
         storage.enqueue_jobs([job(f"retried{i}", retries=1)])
         hand.work("retrying"), hand.work()

@@ -50,6 +50,7 @@ RETURNED = {
     "`current_job`": ["attempt 1, 1 left"],
     "`context`": [None, "ana", "ben"],
     "`checkpoint`": [None, 5],
+    "`max_memory_mb`": ["page 7"],
 }
 # ... and by what is to be seen once they have run.
 SEEN = {

@@ -84,5 +84,7 @@ def seen(entry: Sequence[Any]) -> Seen:
     number, fields = entry
     e = dict(zip(fields[::2], fields[1::2], strict=True))
     _, _, started_at, attempt = json.loads(e[b"e"])
-    is_plain = attempt == 1 and started_at is not None and b"d" not in e
+    detail = e.get(b"d", b"")
+    tells_more = detail and not (detail.startswith(b'{"usage":') and detail.count(b",") == 1)
+    is_plain = attempt == 1 and started_at is not None and not tells_more
     return Seen(int(number.partition(b"-")[0]), int(e[b"s"] or 0), e[b"k"].decode(), is_plain)

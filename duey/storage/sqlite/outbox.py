@@ -42,7 +42,9 @@ class SqliteOutbox(Outbox):
 
 
 HEAD = "select seq from outbox order by seq limit 1 offset ?"
-LOOK = """select seq, job, kind, attempt = 1 and started_at is not null and detail is null from outbox
+# A detail that holds only what the attempt used is two numbers, and has a single comma.
+LOOK = """select seq, job, kind, attempt = 1 and started_at is not null
+    and (detail is null or detail like '{"usage":%' and detail not like '%,%,%') from outbox
     where seq >= ? and seq > ? order by seq limit ?"""
 BOTH = """select j.task, max(a.at, coalesce(j.eta, 0)), b.started_at, b.at
     from outbox a join outbox b on b.job = a.job and b.seq = ? and b.kind = ? join jobs j on j.seq = a.job

@@ -13,6 +13,7 @@ from typing import Any
 
 from peewee import SqliteDatabase, fn
 
+from duey.monitor.history.columns import FIGURE_COUNTS, FIGURE_VALUES
 from duey.monitor.history.figure_values import (
     Distribution,
     Interval,
@@ -24,7 +25,7 @@ from duey.monitor.history.figure_values import (
 )
 from duey.monitor.history.queries import Queries
 from duey.monitor.history.queries.views import Names
-from duey.monitor.history.schema import DAY_S, FIGURE_COUNTS, FIGURE_VALUES, FIGURES, HOUR_S, MINUTE_S, TASKS
+from duey.monitor.history.schema import DAY_S, FIGURES, HOUR_S, MINUTE_S, TASKS
 from duey.monitor.history.tallies import BUCKETS, Tally, add_written, percentile_ms
 
 F = FIGURES.c

@@ -80,7 +80,7 @@ def attempts(row: Row, entries: Sequence[Row]) -> tuple[Attempt, ...]:
         found.append(
             Attempt(
                 row["attempt"], row["state"], _text(row["worker"]), row["started_at"], row["finished_at"],
-                row["wait_ms"], row["run_ms"],
+                row["wait_ms"], row["run_ms"], cpu_ms=row["cpu_ms"], peak_bytes=row["peak_bytes"],
             )
         )  # fmt: skip
     return tuple(reversed(found))
@@ -93,6 +93,7 @@ def attempt(entry: Row) -> Attempt:
         started_at=entry["started_at"], finished_at=entry["at"], wait_ms=entry["wait_ms"], run_ms=entry["run_ms"],
         error=failure(entry, entry["traceback"] or ""), fingerprint=entry["fingerprint"],
         logs=tuple(log_line(line) for line in lines if isinstance(line, list)),
+        cpu_ms=entry["cpu_ms"], peak_bytes=entry["peak_bytes"],
     )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ MAX_LOGS_CHARS = 1024 * 1024  # of JSON, in which a character may take 12; the e
 
 COLUMNS = (
     "job", "token", "kind", "at", "number", "worker", "started_at", "wait_ms", "run_ms", "reason", "fingerprint",
-    "error_type", "error_message", "traceback", "logs",
+    "error_type", "error_message", "traceback", "logs", "cpu_ms", "peak_bytes",
 )  # fmt: skip
 
 
@@ -29,7 +29,7 @@ def row(s: JobState, event: Event, wait_ms: float | None, run_ms: float | None) 
         plain.number_or_none(event.started_at), wait_ms, run_ms, reason_of(event),
         s.fingerprint if failed else None, s.error_type if failed else None, s.error_message if failed else None,
         plain.text(detail.get("traceback") or "", MAX_TRACEBACK_CHARS) if failed else None,
-        _logs(logs) if isinstance(logs, list) and logs else None,
+        _logs(logs) if isinstance(logs, list) and logs else None, *usage_of(event),
     )  # fmt: skip
 
 
@@ -42,6 +42,13 @@ def jobless_row(event: Event) -> tuple[Any, ...]:
 def _logs(logs: list[Any]) -> str:
     sound = [line for line in logs if isinstance(line, list) and len(line) == 3]
     return plain.encode_list(shortened(sound, HALF_LINES + 1, HALF_CHARS), MAX_LOGS_CHARS)
+
+
+def usage_of(event: Event) -> tuple[float | None, int | None]:
+    """Return the processor time in ms and the peak of memory in bytes of the attempt that an event ends."""
+    used = event.detail.get("usage")
+    cpu_ms, peak = (*(used if isinstance(used, list) else ()), None, None)[:2]
+    return plain.number_or_none(cpu_ms), plain.whole_or_none(peak)
 
 
 def has_error(event: Event) -> bool:

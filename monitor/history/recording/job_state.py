@@ -13,7 +13,7 @@ from typing import Any
 from duey.model.event import ENQUEUED, Event
 from duey.model.job import QUEUED
 from duey.monitor.history import plain
-from duey.monitor.history.schema import CALL, CHANGING, ENDING
+from duey.monitor.history.columns import CALL, CHANGING, ENDING
 
 Identity = tuple[float, str, int]  # at, kind, token
 
@@ -55,6 +55,8 @@ class JobState:
     error_message: str | None
     progress: str | None
     result: str | None
+    cpu_ms: float | None
+    peak_bytes: int | None
     parent: str | None
     by: str | None
     context: str | None
@@ -81,6 +83,7 @@ def read(row: Sequence[Any]) -> JobState:
         s.n, s.id, s.task, s.queue, s.state, s.priority, s.enqueued_at, s.changed_at, s.ready_at, s.eta, s.expires_at,
         s.started_at, s.finished_at, s.wait_ms, s.run_ms, s.attempt, s.crashes, s.retries_left, s.token, s.worker,
         s.accepted, s.entries, s.reason, s.fingerprint, s.error_type, s.error_message, s.progress, s.result,
+        s.cpu_ms, s.peak_bytes,
     ) = row  # fmt: skip
     s.parent = s.by = s.context = s.names = s.args = s.kwargs = s.keep_s = None
     s.is_new = s.is_changed = s.is_done = s.call_is_new = False
@@ -98,6 +101,7 @@ def begin(n: int, job_id: str, event: Event) -> JobState:
     s.attempt = s.crashes = s.retries_left = s.accepted = s.entries = 0
     s.eta = s.expires_at = s.started_at = s.finished_at = s.wait_ms = s.run_ms = s.token = s.worker = None
     s.reason = s.fingerprint = s.error_type = s.error_message = s.progress = s.result = None
+    s.cpu_ms = s.peak_bytes = None
     s.parent = s.by = s.context = s.names = s.args = s.kwargs = s.keep_s = None
     s.is_new, s.is_changed, s.is_done, s.call_is_new = True, True, False, False
     s.known = set()

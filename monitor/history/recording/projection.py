@@ -44,6 +44,7 @@ _COUNTED = {
     DONE: "done", FAILED: "failed", RETRYING: "retried", CANCELED: "canceled", EXPIRED: "expired", RESCUED: "rescued",
 }  # fmt: skip
 # Events after which a job waits or is due again. Unknown kinds are stored as entries and do not change the state.
+PLAIN = frozenset({"usage"})  # what the detail of a plain end may hold
 _MOVING = frozenset({RETRYING, RELEASED, RESCUED, BLOCKED, UNBLOCKED, RETRIED})
 
 
@@ -87,7 +88,7 @@ class Projection:
         self.applied += 1
         if at > s.changed_at:
             s.changed_at = at
-        if kind == DONE and not event.detail:
+        if kind == DONE and event.detail.keys() <= PLAIN:
             s.is_done = True  # only the columns ENDING change
         else:
             s.is_changed = True
@@ -159,7 +160,7 @@ class Projection:
                 s.result = plain.encode(event.result, self._max_chars)
             elif detail.get("result_stored") is False:
                 s.result = ""
-        if detail or event.kind == FAILED:
+        if event.kind == FAILED or not detail.keys() <= PLAIN:
             self._take_detail(s, event)
             if event.kind == FAILED or "type" in detail or "logs" in detail or "reason" in detail:
                 self._add_entry(s, event, s.wait_ms, s.run_ms)
@@ -202,6 +203,7 @@ class Projection:
         setattr(tally, outcome, getattr(tally, outcome) + 1)
         s.started_at = started = plain.number_or_none(event.started_at)
         s.wait_ms = s.run_ms = None
+        s.cpu_ms, s.peak_bytes = entries.usage_of(event)
         if started is not None:
             ready_at = s.ready_at
             if s.attempt <= 1 and ready_at - started > CLOCKS_S:
@@ -216,6 +218,7 @@ class Projection:
 
     def _clear_end(self, s: JobState) -> None:
         s.started_at = s.finished_at = s.wait_ms = s.run_ms = s.token = s.worker = s.result = None
+        s.cpu_ms = s.peak_bytes = None
 
     def _take_detail(self, s: JobState, event: Event) -> None:
         """Apply what the detail says about the job, and add a failure to its error group."""
@@ -246,7 +249,7 @@ class Projection:
         if (s.finished_at, s.state, s.token) not in s.known:
             end = Event(
                 0, s.state, s.id, s.token, s.finished_at, s.task, s.queue, 0.0, s.enqueued_at, s.attempt,
-                s.started_at, s.worker,
+                s.started_at, s.worker, detail={"usage": [s.cpu_ms, s.peak_bytes]},
             )  # fmt: skip
             self._add_entry(s, end, s.wait_ms, s.run_ms)
 

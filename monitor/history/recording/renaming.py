@@ -12,8 +12,8 @@ from collections.abc import Mapping
 
 from peewee import SqliteDatabase
 
+from duey.monitor.history.columns import FIGURE_VALUES
 from duey.monitor.history.database import Database
-from duey.monitor.history.schema import FIGURE_VALUES
 from duey.monitor.history.tallies import Tally
 
 CHUNK = 500  # rows in one transaction

@@ -14,12 +14,13 @@ from typing import Any
 from peewee import SqliteDatabase
 
 from duey.model.event import JOBLESS, Event
+from duey.monitor.history.columns import CALL, CHANGING, ENDING, FIGURE_VALUES
 from duey.monitor.history.database import Database
 from duey.monitor.history.recording import entries, job_state
 from duey.monitor.history.recording.causes import GroupTally
 from duey.monitor.history.recording.job_state import JobState
 from duey.monitor.history.recording.projection import Projection
-from duey.monitor.history.schema import CALL, CHANGING, DAY_S, ENDING, FIGURE_VALUES, HOUR_S, MINUTE_S
+from duey.monitor.history.schema import DAY_S, HOUR_S, MINUTE_S
 from duey.monitor.history.tallies import Tally
 
 # Ids that clients choose are not ordered by time, so a batch of them touches the whole index. Four times this size

@@ -12,9 +12,9 @@ from typing import Any
 
 from duey import errors
 from duey.model.job import BLOCKED, DONE, ENDED, FAILED, QUEUED, RETRYING, RUNNING, SCHEDULED, Failure, Job, TaskInfo
-from duey.monitor.history import HistoryUnavailable, JobHistory
+from duey.monitor.history import Attempt, HistoryUnavailable, JobHistory, Used
 from duey.monitor.web.display import calls
-from duey.monitor.web.display.formats import ago, span
+from duey.monitor.web.display.formats import ago, duration, rough, size, span
 from duey.monitor.web.display.frames import read_traceback
 from duey.monitor.web.display.text import Html, as_json, clip
 from duey.monitor.web.display.why import Because, why_not_running
@@ -28,6 +28,7 @@ from duey.monitor.web.services import Services
 from duey.payload.plain import SEEN
 
 RESULT_CHARS = 8_000
+UNUSUAL = 1.5  # times the p95 of its task
 HEAD_CHARS = 600  # of the error at the top of the page
 KINDS = {
     "enqueued": "accepted",
@@ -59,9 +60,11 @@ class JobView:
         if job is None:
             raise errors.UnknownJob(job_id)
         task = self.task(job)
-        attempts = [self._attempt(each) for each in past.attempts] if past else []
+        used = self._services.history.used(job.qualname) if past and past.attempts else None
+        attempts = [self._attempt(each, used) for each in past.attempts] if past else []
         if not attempts and job.error:
-            attempts = [{"attempt": None, "trace": read_traceback(job.error.traceback), "error": job.error, "logs": ()}]
+            trace = read_traceback(job.error.traceback)
+            attempts = [{"attempt": None, "trace": trace, "error": job.error, "logs": (), "resources": ("", "")}]
         if attempts:
             attempts[0]["is_above"] = _is_above(job, attempts[0]["error"])
         because = self.because(job)
@@ -132,9 +135,10 @@ class JobView:
         except errors.BadRequest:
             return None
 
-    def _attempt(self, attempt: Any) -> dict[str, Any]:
+    def _attempt(self, attempt: Any, used: Used | None) -> dict[str, Any]:
         error = attempt.error
         return {
+            "resources": resources(attempt, used),
             "attempt": attempt,
             "error": error,
             "trace": read_traceback(error.traceback) if error and error.traceback else None,
@@ -173,6 +177,19 @@ class JobView:
         if because.since is not None:
             return because.text, request.times.running(because.since), because.tail
         return because.text, request.times.when(because.due) if because.due is not None else Html(""), because.tail
+
+
+def resources(attempt: Attempt, used: Used | None) -> tuple[str, str]:
+    """Return what an attempt used as text, and how much more that is than usual, if it is unusual."""
+    if attempt.cpu_ms is None:
+        return "", ""
+    parts, times = [f"{duration(attempt.cpu_ms)} of processor"], ""
+    if attempt.peak_bytes is not None:
+        parts.append(f"at most {size(attempt.peak_bytes)} of memory")
+        p95 = used.peak_p95_bytes if used else None
+        if p95 and attempt.peak_bytes >= UNUSUAL * p95:
+            times = rough(attempt.peak_bytes / p95)
+    return ", ".join(parts), times
 
 
 def _can(job: Job, kept: bool) -> set[str]:

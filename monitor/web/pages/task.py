@@ -60,14 +60,17 @@ class TaskPage:
             self._services.control.task(name)  # raises UnknownTask with the nearest names
         known_as = task.qualname if task else figures.qualname if figures else name
         window = request.query.get("window") if request.query.get("window") in WINDOWS else DEFAULT_WINDOW
+        used = None
         try:
             last = self._listing.page(JobFilter(task=known_as), LISTED, None).rows
+            used = self._services.history.used(known_as)
         except HistoryUnavailable:
             last = ()
         data = {
             "window": window,
             "task": task,
             "figures": figures,
+            "used": used,
             "steps": history.steps if history else [],
             "jobs": last,
         }

@@ -223,3 +223,18 @@ def test_a_running_job_says_what_is_usual_that_it_was_asked_to_stop_and_where_it
     assert "crunch" not in viewer.get("/monitor/jobs/running-0").words
     assert viewer.post("/monitor/jobs/running-0/stack").status == 403
     assert "nothing was changed" in admin.follow(admin.post("/monitor/jobs/failed-0/stack")).words
+
+
+def test_what_an_attempt_used_stands_beside_what_is_usual(world: World, admin: Browser) -> None:
+    for n in range(30):
+        world.enqueue("add", f"used-{n}", 1, 1, priority=99)
+        claim = world.running.pop(world.begin()).claim
+        detail = json.dumps({"usage": [1200.0, (300 if n == 29 else 60) * 1_000_000]})
+        world.huey.storage.settle_and_claim(claim.token >> 32, [ended(claim, detail=detail)], 0, ())
+    world.record()
+    assert "1.2 s of processor, at most 300 MB of memory: 5.0\u00d7 usual" in admin.get("/monitor/jobs/used-29").words
+    words = admin.get("/monitor/jobs/used-0").words
+    assert "1.2 s of processor, at most 60.0 MB of memory" in words and "\u00d7 usual" not in words
+    words = admin.get("/monitor/tasks/add").words
+    assert "Memory, p95 60.0 MB at most 300 MB" in words and "Largest in memory: 300 MB" in words and "unusual" in words
+    assert admin.get("/monitor/tasks/add.json").json["used"]["cpu_max_ms"] == 1200.0
