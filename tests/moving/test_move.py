@@ -297,7 +297,7 @@ def test_what_is_refused(pair, source, target):
     both.hueys[0].storage.enqueue_jobs([job("a")])
     there = both.hueys[1].storage
     there.enqueue_jobs([job("own")])
-    with pytest.raises(TargetNotEmpty, match="found 1 jobs that have not ended, 1 unread events: let its jobs end"):
+    with pytest.raises(TargetNotEmpty, match=r"found 1 jobs that have not ended.*: let its jobs end"):
         both.move(replace=True)
     worker = Hand(there)
     worker.work()
