@@ -31,6 +31,7 @@ class Request:
     session: Session | None = None
     proof: str = ""  # the CSRF token for forms of the page
     theme: str = ""
+    own_zone: str = ""  # the zone of the browser, if times are to be shown in it
     as_json: bool = False
     form: Fields = field(default_factory=lambda: Fields([]))
 

@@ -14,6 +14,7 @@ import hmac
 import secrets
 from collections.abc import Mapping
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from bottle import response
 
@@ -23,6 +24,14 @@ LONGEST = 512  # longer values are not from the monitor
 THEMES = ("light", "dark")
 PENDING_S = 5 * 60
 LONGEST_S = 400 * 86400  # the limit of browsers
+
+
+def is_zone(name: str) -> bool:
+    """Return whether this is the name of a time zone."""
+    try:
+        return bool(name) and bool(ZoneInfo(name))
+    except (ValueError, OSError, ZoneInfoNotFoundError):
+        return False
 
 
 class Cookies:
@@ -97,6 +106,17 @@ class Cookies:
             response.set_cookie("duey_theme", theme, path=self._path, samesite="lax", max_age=LONGEST_S, secure=secure)
         else:
             response.delete_cookie("duey_theme", path=self._path, samesite="lax")
+
+    def zone(self, environ: Mapping[str, Any]) -> str:
+        """Return the zone in which this browser wants times, '' for that of the service."""
+        value = self._read(environ, "duey_zone").replace(":", "/")
+        return value if is_zone(value) else ""
+
+    def set_zone(self, environ: Mapping[str, Any], zone: str) -> None:
+        if is_zone(zone):  # a / would be quoted, which not all readers of cookies undo
+            self._write(environ, "duey_zone", zone.replace("/", ":"), max_age=LONGEST_S)
+        else:
+            self._drop(environ, "duey_zone")
 
     def set_message(self, environ: Mapping[str, Any], text: str) -> None:
         """Keep a message for the next page."""

@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote, unquote
+from zoneinfo import ZoneInfo
 
 import bottle
 
@@ -62,6 +63,7 @@ class Site(bottle.Bottle):
         addresses = {name: f"{services.links.root}/static/{last}" for name, last in self.assets.addresses().items()}
         words: dict[str, Any] = {"link": services.links, "root": services.links.root, "assets": addresses}
         words |= {"nav": pages.NAVIGATION, "for_admins": pages.FOR_ADMINS}
+        words |= {"service_zone": services.settings.schedule.timezone}
         self.renderer = Renderer(words, services.settings.service.name)
         self.answer = Answer(self.renderer)
         self.route(MOUNT, "GET", lambda: self._redirect(services.links.to("/")))
@@ -110,9 +112,9 @@ class Site(bottle.Bottle):
     def _make_request(self, environ: Mapping[str, Any], as_json: bool) -> Request:
         path = str(environ["PATH_INFO"])[len(MOUNT) :]
         path = path.removesuffix(".json") if as_json else path.removesuffix(".html")
-        times = Times(self.services.clock(), self.services.zone)
-        theme = self.cookies.theme(environ)
-        return Request(environ, path, query_of(environ), times, theme=theme, as_json=as_json)
+        own_zone, theme = self.cookies.zone(environ), self.cookies.theme(environ)
+        times = Times(self.services.clock(), ZoneInfo(own_zone) if own_zone else self.services.zone)
+        return Request(environ, path, query_of(environ), times, theme=theme, own_zone=own_zone, as_json=as_json)
 
     def _identify(self, request: Request, open_to_all: bool) -> str:
         """Set the session of the request; return the secret text of this visitor."""

@@ -1,7 +1,8 @@
 """Numbers and times for people: digits in groups, bytes in a fitting unit, `<time datetime title>3 min ago</time>`.
 
-The words of a time are relative to the time of the answer. duey.js updates them by the same rules (`ago`). Titles are
-in the zone of `[schedule] timezone`.
+The words of a time are relative to the time of the answer. duey.js updates them by the same rules (`ago`). Beside them
+stands the time of day (`data-clock`, shown by the stylesheet), which no rounding makes vague. All times are in the zone
+of `[schedule] timezone`, or in that of the browser, if it was chosen at the foot of a page.
 """
 
 from __future__ import annotations
@@ -139,9 +140,21 @@ class Times:
         machine = rfc3339(at)
         if machine is None:
             return Html(NO_CALENDAR)
-        text = span(self.now - at) if kind == "run" else ago(self.now - at)
-        marked = f' data-kind="{kind}"' if kind else ""
-        return Html(f'<time datetime="{machine}" title="{exact}"{marked}>{text}</time>')
+        if kind == "run":
+            return Html(f'<time datetime="{machine}" title="{exact}" data-kind="run">{span(self.now - at)}</time>')
+        text = ago(self.now - at)  # the clock time stands behind it, by the stylesheet
+        return Html(f'<time datetime="{machine}" title="{exact}" data-clock="{self.clock(at)}">{text}</time>')
+
+    @property
+    def zone_name(self) -> str:
+        """Return the zone's name, such as Europe/Zagreb."""
+        return str(getattr(self.zone, "key", self.zone))
+
+    @property
+    def zone_end(self) -> str:
+        """Return what a time of now ends with, such as CET."""
+        moment = self.local(self.now)
+        return "" if moment is None else moment.strftime("%Z")
 
     def running(self, at: float | None) -> Html:
         """Return how long something has been running."""

@@ -12,7 +12,7 @@ from duey.monitor.web.session import THEMES, Cookies
 
 
 class AccountPage:
-    """GET /account, POST /account/password, /end, /end-others, /theme. Also for viewers, on their own account."""
+    """GET /account, POST /account/password, /end, /end-others, /theme, /zone; a viewer acts on the own account."""
 
     def __init__(self, services: Services, cookies: Cookies) -> None:
         self._services, self._cookies, self._password = services, cookies, Password(services, cookies)
@@ -24,6 +24,7 @@ class AccountPage:
             Route("POST", "/account/end", self.end),
             Route("POST", "/account/end-others", self.end_others),
             Route("POST", "/theme", self.theme, enrols=True),
+            Route("POST", "/zone", self.zone, enrols=True),
         ]
 
     def show(self, request: Request) -> View:
@@ -94,5 +95,12 @@ class AccountPage:
     def theme(self, request: Request) -> Done:
         chosen = request.form.get("theme")
         self._cookies.set_theme(request.environ, chosen if chosen in THEMES else "")
+        return self._back(request)
+
+    def zone(self, request: Request) -> Done:
+        self._cookies.set_zone(request.environ, request.form.get("zone")[:60])
+        return self._back(request)
+
+    def _back(self, request: Request) -> Done:
         back = request.form.get("back")
         return Done(back if self._services.links.own(back) else self._services.links.to("/"))

@@ -75,7 +75,7 @@ class AlertsPage:
             "older_open": {**asked, "open": current.next} if current.next else None,
             "newest_open": asked if query.get("open") else None,
             "spans": tuple(SPANS_S),
-            "zone": request.times.clock(request.now, " %Z").rpartition(" ")[2],
+            "zone": request.times.zone_end,
         }
         return View("alerts", "Alerts", data, more, "alerts", ("list",))
 
@@ -117,7 +117,7 @@ class AlertsPage:
         if not typed and span in SPANS_S:
             return request.now + SPANS_S[span]
         try:
-            until = read_local(typed, self._services.zone)
+            until = read_local(typed, request.times.zone)
         except ValueError as error:
             raise Refusal(422, f"Mute until: {error}") from None
         if not request.now < until <= request.now + LONGEST_S:

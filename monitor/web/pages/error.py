@@ -93,7 +93,7 @@ class ErrorPage:
         step_s = STEP_HOURS * 3600
         end = request.now // 3600 * 3600 + 3600
         starts = [end - (len(group.sparkline) - n) * step_s for n in range(len(group.sparkline))]
-        names = [datetime.fromtimestamp(at, self._services.zone).strftime("%d %b %H:%M") for at in starts]
+        names = [datetime.fromtimestamp(at, request.times.zone).strftime("%d %b %H:%M") for at in starts]
         tips = [f"{name}: {number(each)} failed" for name, each in zip(names, group.sparkline, strict=True)]
         label = f"{count(group.last_week)} failed attempts in 7 days"
         axis = (names[0], names[len(names) // 2], "now")

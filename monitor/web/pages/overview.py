@@ -158,7 +158,8 @@ class OverviewPage:
     def _bars(
         self, request: Request, past: tuple[Interval, ...], form: str, unit: str, deploys: Sequence[tuple[float, str]]
     ) -> Html:
-        names = [datetime.fromtimestamp(each.at, self._services.zone).strftime(form) for each in past]
+        zone = request.times.zone if unit == "minute" else self._services.zone  # days are those of the service
+        names = [datetime.fromtimestamp(each.at, zone).strftime(form) for each in past]
         tips = [
             f"{name}: {number(each.outcomes.done)} done, {number(each.outcomes.failed)} failed"
             for name, each in zip(names, past, strict=True)

@@ -85,7 +85,7 @@ class TaskPage:
             "running_form": typed is not None,
             "options": inputs.options_of(task) if task else {},
             "rate": rate(figures.rate_per_s) if figures else "–",
-            "zone": str(self._services.settings.schedule.timezone),
+            "zone": request.times.zone_name,
             "after": request.form.get("after"),
             "at_time": request.form.get("at"),
             "chart": _histogram(history),
@@ -153,7 +153,7 @@ class TaskPage:
             return delay_s, None, []
         if at:
             try:
-                return None, read_local(at, self._services.zone), []
+                return None, read_local(at, request.times.zone), []
             except ValueError as error:
                 return None, None, [FieldError("Run at", str(error))]
         return None, None, []

@@ -20,6 +20,11 @@
     const length = long(Math.abs(passed));
     return length ? (passed > 0 ? `${length} ago` : `in ${length}`) : "now";
   };
+  // 2030-01-31 14:02:11 CET: by the clock of the server, in the zone of the page.
+  const stamp = (at) => {
+    const parts = { timeZone: body.dataset.zone, dateStyle: "short", timeStyle: "medium" };
+    return `${new Intl.DateTimeFormat("sv-SE", parts).format(at * 1000)} ${body.dataset.zoneEnd}`;
+  };
   const tellTimes = () => {
     for (const time of all("time[datetime]")) {
       if (time.dataset.kind === "as-of") continue;
@@ -160,8 +165,7 @@
     else if (!lostAt) lostAt = now();
     stale.hidden = !problem;
     if (problem) {
-      const since = new Date((lostAt + ahead) * 1000).toLocaleTimeString();
-      stale.textContent = `Stale since ${since}: ${problem}`;
+      stale.textContent = `Stale since ${stamp(lostAt).slice(11)}: ${problem}`;
     }
   };
   const poll = async () => {
@@ -176,7 +180,7 @@
       }
       tell("");
       const asOf = $('time[data-kind="as-of"]');
-      if (asOf) asOf.textContent = new Date().toLocaleTimeString();
+      if (asOf) asOf.textContent = stamp(now());
     } catch (error) {
       tell(error instanceof TypeError ? "the server does not answer; it is asked again." : error.message);
     }
@@ -203,15 +207,23 @@
   setInterval(() => { if (!doc.hidden) tellTimes(); }, 1000);
 
   // Colours: switched at once, and stored for the next page.
-  for (const button of all(".themes button")) {
+  for (const button of all('.themes button[name="theme"]')) {
     button.addEventListener("click", (event) => {
       event.preventDefault();
       const theme = button.value;
       if (theme) root.dataset.theme = theme; else delete root.dataset.theme;
       const path = body.dataset.root.replace(/\/monitor$/, "") || "/";
       doc.cookie = `duey_theme=${theme}; path=${path}; samesite=lax; max-age=${theme ? 34560000 : 0}${location.protocol === 'https:' ? '; secure' : ''}`;
-      for (const each of all(".themes button")) each.setAttribute("aria-pressed", String(each === button));
+      for (const each of all('.themes button[name="theme"]')) each.setAttribute("aria-pressed", String(each === button));
     });
+  }
+
+  // The zone of the browser can be chosen for all times, if it is another one than that of the service.
+  for (const button of all("[data-own-zone]")) {
+    const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+    if (!zone || !button.hidden || zone === button.dataset.ownZone) continue;
+    button.value = button.textContent = zone;
+    button.hidden = false;
   }
 
   // Selected rows: select all, ranges with shift, and their number.

@@ -105,6 +105,20 @@ def test_the_same_reading_and_a_retry_without_javascript(service: Service, open_
     wait_until(lambda: service.deployment.control.job(job_id).attempt == 2, 30, "it ran again")
 
 
+def test_times_are_by_the_server_s_clock_in_one_zone_that_is_named(open_page: Open) -> None:
+    page = open_page(timezone_id="Asia/Tokyo")
+    as_of = page.locator('time[data-kind="as-of"]')
+    own = page.get_by_role("button", name="Asia/Tokyo")
+    expect(as_of).to_have_text(re.compile(r"20\d\d-\d\d-\d\d \d\d:\d\d:\d\d UTC"))
+    own.click()
+    expect(own).to_have_attribute("aria-pressed", "true")
+    before = as_of.text_content()
+    as_of.evaluate("node => { node.textContent = '' }")
+    page.locator("#live").select_option("2")  # the script asks at once, and writes when that was
+    expect(as_of).to_have_text(re.compile(r"20\d\d-\d\d-\d\d \d\d:\d\d:\d\d JST"))
+    assert as_of.text_content()[:13] >= before[:13]
+
+
 def test_who_logged_out_sees_nothing(service: Service, open_page: Open) -> None:
     page = open_page(log_in=False)
     enter(page)

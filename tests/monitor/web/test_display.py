@@ -7,6 +7,7 @@ import math
 import shlex
 from dataclasses import replace
 from datetime import timezone
+from zoneinfo import ZoneInfo
 
 from duey.control.stranded import Stranded
 from duey.model.job import Counts, Job, Running, WorkerInfo
@@ -61,8 +62,14 @@ def test_how_long_it_took(ms: float | None, said: str) -> None:
 def test_a_time_has_its_zone_and_one_that_no_calendar_holds_breaks_nothing() -> None:
     told = formats.Times(NOW, timezone.utc)
     assert told.when(NOW - 60) == (
-        '<time datetime="2027-01-15T07:59:00Z" title="2027-01-15 07:59:00 UTC">1 min ago</time>'
+        '<time datetime="2027-01-15T07:59:00Z" title="2027-01-15 07:59:00 UTC" data-clock="07:59">1 min ago</time>'
     )
+    assert told.running(NOW - 60) == (
+        '<time datetime="2027-01-15T07:59:00Z" title="2027-01-15 07:59:00 UTC" data-kind="run">1 min</time>'
+    )
+    zagreb = formats.Times(NOW, ZoneInfo("Europe/Zagreb"))
+    assert 'data-clock="14 Jan 22:59"' in zagreb.when(NOW - 36_060) and "14 Jan 21:59" in told.when(NOW - 36_060)
+    assert (zagreb.zone_name, zagreb.zone_end) == ("Europe/Zagreb", "CET")
     for at in (1e18, -1e18, float("inf"), float("nan")):
         assert told.when(at) == formats.NO_CALENDAR
     assert told.when(None) == "–"

@@ -243,6 +243,25 @@ def test_a_page_that_only_polls_is_logged_out_in_the_end_and_a_role_counts_at_on
     assert statuses(admin) == [303]
 
 
+def test_all_times_are_in_the_zone_of_the_service_or_that_of_the_browser(world: World, admin: Browser) -> None:
+    """Also what is typed. A zone that does not exist is that of the service."""
+    page = admin.get("/monitor/alerts")
+    assert "As of 2027-01-15 08:00:00 UTC" in page.words and 'data-zone="UTC"' in page.text
+    answer = admin.post("/monitor/zone", {"zone": "America/Argentina/Buenos_Aires", "back": "/monitor/alerts"})
+    assert answer.headers["location"] == "/monitor/alerts" and "httponly" in answer.cookies[0].lower()
+    page = admin.follow(answer)
+    assert "As of 2027-01-15 05:00:00 -03" in page.words and 'data-zone="America/Argentina/Buenos_Aires"' in page.text
+    (id, *_) = [each.id for each in world.site.services.alerts.open()]
+    answer = admin.follow(admin.post(f"/monitor/alerts/{id}/mute", {"until": "2027-01-15T06:30"}))
+    assert "Muted until 06:30 -03" in answer.words
+    assert world.site.services.alerts.incident(id).incident.muted_until == 1_800_000_000 + 5400
+    for wrong in ("", "Mars/Olympus", "../../etc/passwd", "/etc/localtime", "a" * 5000, "\0"):
+        admin.post("/monitor/zone", {"zone": wrong})
+        assert "08:00:00 UTC" in admin.get("/monitor/alerts").words, wrong
+        admin.jar["duey_zone"] = wrong
+        assert "08:00:00 UTC" in admin.get("/monitor/alerts").words, wrong
+
+
 def test_the_theme_is_kept_in_a_cookie_and_drawn_by_the_server(empty: World) -> None:
     admin = empty.browser("ana")
     assert "data-theme" not in admin.get("/monitor/tasks").text

@@ -72,6 +72,7 @@ def own_actions() -> dict[str, dict[str, str]]:
         "/account/second-factor/begin": {}, "/account/second-factor/confirm": {"code": "000000"},
         "/account/second-factor/codes": {"code": "0"}, "/account/second-factor/off": {"code": "0"},
         "/account/end": {"session": "1"}, "/account/end-others": {}, "/theme": {"theme": "dark"},
+        "/zone": {"zone": "Europe/Zagreb"},
     }  # fmt: skip
 
 
