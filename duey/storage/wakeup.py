@@ -120,6 +120,17 @@ class Notifier:
         self._workers: dict[str, tuple[int, mmap.mmap, tuple[str, ...]]] = {}
         self._waiters: dict[str, int] = {}
 
+    def close(self) -> None:
+        """Close the writing ends. If it is used again, it opens them again."""
+        if self._pid != os.getpid():
+            return
+        with self._lock:
+            for name in list(self._workers):
+                self._forget(name)
+            while self._waiters:
+                os.close(self._waiters.popitem()[1])
+            self._stamp, self._scanned_at = (0, 0), 0.0
+
     def notify_for(self, queues: Iterable[str]) -> None:
         """Wake one worker for each job. `queues`: the queue of each job."""
         if isinstance(queues, tuple) and len(queues) == 1:

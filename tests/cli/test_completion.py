@@ -73,6 +73,8 @@ def typed(terminal: int, text: bytes, until: bytes) -> bytes:
     shown, end = b"", time.monotonic() + 20
     while until not in shown:
         assert time.monotonic() < end, f"{until!r} is not shown, but {shown!r}"
-        if select.select([terminal], [], [], 0.2)[0]:
+        poll = select.poll()  # unlike select, for descriptors of any number
+        poll.register(terminal, select.POLLIN)
+        if poll.poll(200):
             shown += os.read(terminal, 4096)
     return shown

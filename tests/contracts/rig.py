@@ -141,6 +141,7 @@ class Hand:
     def die(self) -> None:
         """As after kill -9: what the kernel closes is closed, nothing else is done."""
         self.presence.abandon()
+        self.presence.pipe.abandon()
         self.here = False
 
     def dead(self, charge: bool = True, timed_out: Sequence[Claim] = ()) -> DeadWorker:

@@ -46,6 +46,11 @@ def test_a_dead_worker_swallows_no_ring(storage):
     other = SqliteStorage(path=storage.db.path)  # a process that opens the pipes only now
     other.enqueue_jobs(jobs("a"))
     assert living.pipe.wait(SOON_S)
+    for _ in range(2):  # a storage that was closed may be used again
+        assert other.notifier._workers
+        other.close()
+        assert not other.notifier._workers, "it leaves no descriptor open"
+        other.notifier.notify_workers(1)
     other.close()
     living.close()
 

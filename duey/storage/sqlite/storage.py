@@ -57,6 +57,7 @@ class SqliteStorage(
 
     def close(self) -> None:
         self.db.close()
+        self.notifier.close()
 
     # accepting jobs
 

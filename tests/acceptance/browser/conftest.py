@@ -87,7 +87,8 @@ def open_page(browser: Browser, service: Service, request: pytest.FixtureRequest
         context.set_default_timeout(15_000)
         page = context.new_page()
         page.set_viewport_size(WIDE)
-        opened.insert(0, page)
+        if not options:
+            opened.append(page)
         page.on("request", look)
         page.on("pageerror", lambda error: broken.append(str(error)))
         if log_in and service.session:
@@ -99,6 +100,8 @@ def open_page(browser: Browser, service: Service, request: pytest.FixtureRequest
 
     yield build
     for each in opened:
+        if isinstance(each, Page):
+            each.goto("about:blank")  # a page may not close amid a request
         each.close()
     assert elsewhere == [], "a page asked another host"
     assert broken == [], "a script failed"
