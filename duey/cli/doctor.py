@@ -53,6 +53,9 @@ def findings() -> list[Finding]:
 
 def checks(settings: Any) -> list[tuple[str, Check]]:
     """Each check by its name."""
+    # First, as the checks run at the same time: two threads that import parts of Huey at once find it half made.
+    import huey.api  # noqa: F401
+
     from duey.cli.checks import backups, machine, reach
     from duey.cli.checks import settings as of_settings
 
