@@ -46,13 +46,14 @@ NAMES = {  # of sections, for people
 LOOK_S = 0.1
 RESCUE_S = 1.0
 CLOSED_WORDS = (
-    "{here} is being moved to {there}, and takes no jobs: run `duey move` again to finish that, or `duey move --undo`"
+    "the queue {here} is being moved to {there}: run `duey move` again to finish that, or take it back with "
+    "`duey move --undo`"
 )
 LEFT_WORDS = (
-    "{here} was moved to {there}: name that in [storage] of config.ini; `duey move --undo` takes the move back while "
+    "the queue {here} was moved to {there}: name that in [storage], or take it back with `duey move --undo` while "
     "nothing has run there"
 )
-TARGET_WORDS = "{here} holds the beginning of a move from {there}: run `duey move` there again to finish it"
+TARGET_WORDS = "the queue {here} holds the beginning of a move from {there}: run `duey move` there again to finish it"
 Rescue = Callable[[], Any]
 Tell = Callable[[str, str], None]  # a step in one word, and what happens
 

@@ -249,8 +249,8 @@ def words_of(text: str | bytes | None, label: str) -> list[str]:
     if marker is None or marker.state != HELD:
         return []
     return [
-        f"no job of {label} begins, because `duey move` to {marker.peer} has begun: run it again to finish it, or "
-        "`duey move --undo`"
+        f"no job begins, because a move of {label} to {marker.peer} has begun: run `duey move` again to finish it, or "
+        "take it back with `duey move --undo`"
     ]
 
 

@@ -249,7 +249,11 @@ def test_a_held_queue_says_so(pair, die_at, source, target):
     with pytest.raises(KilledError):
         both.move()
     (sentence,) = set(storage.warnings()) - set(before)
-    assert "no job of" in sentence and "`duey move --undo`" in sentence and storage.fence() is None
+    assert (
+        sentence.startswith("no job begins, because a move of ")
+        and "`duey move --undo`" in sentence
+        and storage.fence() is None
+    )
 
 
 @rows("source, target", TWO_WAYS)
