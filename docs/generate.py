@@ -16,7 +16,7 @@ from typing import Any
 from huey.consumer_options import OptionParserHandler
 
 from duey.cli.context import EXIT_STATUSES
-from duey.cli.main import parser
+from duey.cli.parser import parser
 from duey.config.table import SECTIONS, Key, table
 from duey.config.values import Refused
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from contextlib import ExitStack, closing, suppress
 from typing import Any
 
 from duey.cli.context import CliContext, Refused, echo
+from duey.cli.progress import Line
 
 WAIT_S = 60.0
 
@@ -16,22 +16,14 @@ class Steps:
     """Prints what a long command does: a line for each step, and on a terminal one that shows how far it is."""
 
     def __init__(self) -> None:
-        self._is_shown = False
+        self._line = Line()
 
     def __call__(self, step: str, text: str) -> None:
         if step:
-            self._clear()
+            self._line.clear()
             echo(f"{step:<9} {text}")
-        elif sys.stderr.isatty():
-            sys.stderr.write(f"\r\033[K{text}")
-            sys.stderr.flush()
-            self._is_shown = True
-
-    def _clear(self) -> None:
-        if self._is_shown:
-            sys.stderr.write("\r\033[K")
-            sys.stderr.flush()
-            self._is_shown = False
+        else:
+            self._line.draw(text)
 
 
 def move(cli_context: CliContext, options: argparse.Namespace) -> None:

@@ -21,23 +21,41 @@ BAR = 24  # characters
 CLEAR = "\r\x1b[K"
 
 
+class Line:
+    """A line on standard error that is drawn anew, if that is a terminal."""
+
+    def __init__(self) -> None:
+        self.is_terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+        self._is_drawn = False
+
+    def draw(self, text: str) -> None:
+        """Show this text instead of the one before."""
+        if self.is_terminal:
+            sys.stderr.write(CLEAR + text[: shutil.get_terminal_size().columns - 1])
+            sys.stderr.flush()
+            self._is_drawn = True
+
+    def clear(self) -> None:
+        """Remove the line, so that something else can be printed."""
+        if self._is_drawn:
+            sys.stderr.write(CLEAR)
+            sys.stderr.flush()
+            self._is_drawn = False
+
+
 class Progress:
     """The line of one command. It can be passed wherever a function of `done`, `total` and `note` is expected."""
 
     def __init__(self, label: str, clock: Callable[[], float] = time.monotonic) -> None:
-        self._label, self._clock = label, clock
-        self._is_shown = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+        self._label, self._clock, self._shown = label, clock, Line()
         self._began_at, self._drawn_at = clock(), -EVERY_S
-        self._is_drawn = False
 
     def __call__(self, done: float, total: float | None = None, note: str = "") -> None:
         """Say how much is done, of how much if that is known. Cheap enough for each item of a loop."""
         now = self._clock()
-        if self._is_shown and now - self._drawn_at >= EVERY_S:
-            self._drawn_at, self._is_drawn = now, True
-            columns = shutil.get_terminal_size().columns
-            sys.stderr.write(CLEAR + self._line(done, total, note, now - self._began_at)[: columns - 1])
-            sys.stderr.flush()
+        if self._shown.is_terminal and now - self._drawn_at >= EVERY_S:
+            self._drawn_at = now
+            self._shown.draw(self._line(done, total, note, now - self._began_at))
 
     def step(self, label: str) -> None:
         """Name the part that begins now."""
@@ -56,9 +74,7 @@ class Progress:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
-        if self._is_drawn:
-            sys.stderr.write(CLEAR)
-            sys.stderr.flush()
+        self._shown.clear()
 
 
 def clock_of(seconds: float) -> str:

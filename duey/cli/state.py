@@ -16,7 +16,8 @@ def status(cli_context: CliContext, options: argparse.Namespace) -> int:
 
     Exit status 1 if the service is not ready, as `/readyz` says: no consumer, no room on a disk or in Redis, a history
     that cannot be read or that nobody records. 3 if it is ready but something needs attention, as the first sentence of
-    the overview says: failed jobs and missed runs of 24 h, open incidents, jobs that no consumer will run.
+    the overview says: failed jobs and missed runs of 24 h, open incidents, jobs that no consumer will run. With
+    --ready that is 0, for scripts that wait until it is ready.
     """
     from duey.monitor.history import HistoryUnavailable
     from duey.monitor.web.display.healthy import BAD, judge
@@ -43,7 +44,7 @@ def status(cli_context: CliContext, options: argparse.Namespace) -> int:
         alerts.show_state(cli_context)
     if problems:
         raise Refused(f"the service is not ready: {'; '.join(problems)}")
-    return ATTENTION if judged.level == BAD else DONE
+    return ATTENTION if judged.level == BAD and not options.ready else DONE
 
 
 def counts_of(counts: Any) -> dict[str, Any] | None:

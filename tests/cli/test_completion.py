@@ -12,7 +12,8 @@ import time
 from pathlib import Path
 
 from duey.cli import completion
-from duey.cli.main import main, parser
+from duey.cli.main import main
+from duey.cli.parser import parser
 from tests.support import needs, rows
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -66,6 +66,7 @@ def test_what_is_wrong_is_said_and_is_the_exit_status(clock, run_in, make, spoil
     found, out, err = run_in(world)("status")
     assert found == status and out.startswith(words), (found, out, err)
     assert (err.startswith("the service is not ready: ")) is (status == 1)
+    assert run_in(world)("status", "--ready")[0] == (status == 1)
     judged = json.loads(run_in(world)("status", "--json")[1])
     assert judged["ready"] is (status != 1) and judged["level"] == ("good" if status == 0 else "bad")
 

@@ -50,11 +50,11 @@ def said(w: World) -> tuple[str, ...]:
     except Refusal as refusal:
         assert refusal.more["problems"] == list(health.problems)
         with pytest.raises(Refused, match="no consumer"):
-            status(context, SimpleNamespace(json=False))  # type: ignore[arg-type]
+            status(context, SimpleNamespace(json=False, ready=False))  # type: ignore[arg-type]
     else:
         assert health.ok
         w.huey.storage.delete_events(w.huey.storage.read_outbox(1000))  # a recorder has them
-        status(context, SimpleNamespace(json=False))  # type: ignore[arg-type]
+        status(context, SimpleNamespace(json=False, ready=False))  # type: ignore[arg-type]
     history.close()
     return health.problems
 
