@@ -34,7 +34,7 @@ RULES = {
     "schedule_late": "a run of a schedule started more than late_s after it was due",
     "schedule_overdue": "a schedule has not succeeded within its interval",
     "queue_age": "the oldest waiting job of a queue has waited longer than queue_age_s",
-    "no_consumer": "no consumer has run for no_consumer_s, or the storage of the queue was away for so long",
+    "no_consumer": "no consumer has run, or the storage of the queue was away, for no_consumer_s",
     "worker_killed": "a worker process died, or a job was failed because its workers died",
     "disk_free": "less than disk_free_mb is free where the files of the service are",
     "history": "the history could not be recorded for history_s",

@@ -35,6 +35,7 @@ def test_open_incidents_come_first_and_say_who_was_told(world: World, admin: Bro
     one = admin.get(f"/monitor/alerts?incident={failed['id']}")
     assert "look whether the receiver has changed its answer" in one.words and "answered 404: 'no_team'" in one.words
     assert f'href="/monitor/{failed["link"]}"' in one.text
+    assert "next attempt" in one.words, "of the channel that is quiet at night"
     assert "No incident has the id gone any more" in admin.get("/monitor/alerts?incident=gone").words
 
 
