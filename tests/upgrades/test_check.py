@@ -110,6 +110,12 @@ def test_check_on_redis_writes_no_key(folder: Path, redis_server: RedisServer, t
     looked_through(queue)
     assert f"database  Redis at {server.address}: will migrate 1 -> {redis_keys.VERSION} at the next start\n" in out
     assert sorted(server.command(b"KEYS", f"*{{{name}}}*")) == before
+    server.command(b"HSET", f"dewey:{{{name}}}:meta", "schema", 999)
+    before = sorted(server.command(b"KEYS", f"*{{{name}}}*"))
+    server.command(b"RENAME", f"dewey:{{{name}}}:meta", server.key("meta"))
+    for code, out, err in duey(folder, ["check"], ["check", "--queue"], ["enqueue", "add", "1"], ["status"], **environ):
+        assert (code, out) == (1, "") and "in schema version 999 and this Duey knows" in err and err.count("\n") == 1
+    assert len(server.command(b"KEYS", f"*{{{name}}}*")) == len(before), "nothing was taken over"
     # One whose name was not set had the old name of the project.
     server.command(b"ZADD", "dewey:{dewey}:live", 1, "a")
     (told,) = duey(folder, ["check"], **environ | {"DUEY_STORAGE_NAME": "duey"})
