@@ -120,7 +120,7 @@ def lines_of(found: Any, past: Any, why: str | None, runbook: str) -> Iterator[s
     """A job as text."""
     from duey.monitor.web.display.calls import preview
     from duey.monitor.web.display.formats import duration
-    from duey.monitor.web.pages.job_view import KINDS
+    from duey.monitor.web.pages.job_view import KINDS, resources
 
     facts: dict[str, Any] = {
         "job": found.id, "state": found.state, "why": why,
@@ -142,6 +142,7 @@ def lines_of(found: Any, past: Any, why: str | None, runbook: str) -> Iterator[s
             yield f"{'' if n else name:<10}  {line}"
     for each in past.attempts if past else ():
         ran = "" if each.run_ms is None else f", ran {duration(each.run_ms)}"
+        ran += "".join(f", {used}" for used, _ in [resources(each, None)] if used)
         yield ""
         yield f"attempt {each.number}: {each.outcome} {when(each.finished_at)}{ran}, worker {each.worker or 'unknown'}"
         if each.error:
@@ -159,7 +160,7 @@ def lines_of(found: Any, past: Any, why: str | None, runbook: str) -> Iterator[s
 def last(lines: list[str], most: int) -> Iterator[str]:
     """The last lines, and how many are left out."""
     if len(lines) > most:
-        yield f"  … {len(lines) - most} lines before: --json shows all that are kept"
+        yield f"  … {len(lines) - most} lines before: --json shows all, and `duey logs` those of the log"
     yield from (f"  {line}" for line in lines[-most:])
 
 

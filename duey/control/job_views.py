@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from duey import clock
 from duey.execution.display import listed
@@ -55,12 +56,20 @@ class JobViews:
             retries_left=job.retries, crashes=job.crashes, enqueued_at=job.enqueued_at, eta=job.eta,
             started_at=stored.started_at, finished_at=stored.finished_at,
             wait_ms=between_ms(since, stored.started_at), run_ms=between_ms(stored.started_at, stored.finished_at),
-            progress=json.loads(progress) if progress else None, result=None if error else result,
+            progress=progress_of(progress), result=None if error else result,
             result_stored=stored.state not in ENDED or stored.result is not None or stored.state != "done",
             error=error, reason=stored.reason, context=self._display.shown_context(job.context, mask),
             worker=None if stored.worker is None else str(stored.worker), parent=job.parent,
             expires_at=job.expires_at, by=job.by,
         )  # fmt: skip
+
+
+def progress_of(stored: str | None) -> dict[str, Any] | None:
+    """What a body last said of its progress, without when that was."""
+    found: dict[str, Any] | None = json.loads(stored) if stored else None
+    if found is not None:
+        found.pop("at", None)
+    return found
 
 
 def between_ms(start: float | None, end: float | None) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -14,11 +15,12 @@ from duey.storage.values import StoredJob
 
 
 class RunningBody(NamedTuple):
-    """A body that a worker has. `stack`: where it stood, as a traceback, and when that was; None if nobody has asked in
-    the last minute."""
+    """A body that a worker has. `progress_at`: when it last reported progress, if it has. `stack`: where it stood, as a
+    traceback, and when that was; None if nobody has asked in the last minute."""
 
     lines: Sequence[LogLine]
     asked_to_stop: bool
+    progress_at: float | None
     stack: tuple[float, str] | None
 
 
@@ -28,7 +30,9 @@ def running_body(control: Control, job_id: str) -> RunningBody | None:
     if stored.place != "claimed":
         return None
     storage, token = control.storage, stored.token
-    return RunningBody(shown_lines(storage.log_of(token)), stored.stopping, storage.stack_of(token))
+    progress = json.loads(storage.progress_of(stored.job.seq) or "{}")
+    lines = shown_lines(storage.log_of(token))
+    return RunningBody(lines, stored.stopping, progress.get("at"), storage.stack_of(token))
 
 
 def ask_stack(control: Control, job_id: str) -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from huey.exceptions import CancelExecution, RateLimitExceeded, RetryTask, TaskTimeout
 
+from duey import clock
 from duey.payload.masking import escaped
 
 if TYPE_CHECKING:
@@ -174,7 +175,8 @@ class JobContext:
 
     def report_progress(self, done: float, total: float | None, note: str) -> None:
         """Store the progress; written at most once a second."""
-        data = json.dumps({"done": done, "total": total, "note": self.mask.text(str(note))[:200] if note else ""})
+        shown = self.mask.text(str(note))[:200] if note else ""
+        data = json.dumps({"done": done, "total": total, "note": shown, "at": clock.now()})
         if time.monotonic() - self.reported_at >= EVERY_S:
             self._write(data)
         else:

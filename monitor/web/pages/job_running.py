@@ -40,6 +40,7 @@ class Running:
     asked_to_stop: bool = False
     asked: AuditEntry | None = None  # by whom, if that is on record
     consequence: str = ""
+    progress_at: float | None = None
     lines: list[LogLine] = field(default_factory=list)
     stack: Any = None  # display.frames.Traceback
     stack_at: float = 0.0
@@ -63,7 +64,7 @@ def look(services: Services, request: Request, job: Job) -> Running | None:
     in_thread = worker is None or worker.worker_type == "thread"
     return Running(
         usual_ms, times, worker, body.asked_to_stop, asked, IN_A_THREAD if in_thread else IN_A_PROCESS,
-        **_shown(request, body),
+        body.progress_at, **_shown(request, body),
     )  # fmt: skip
 
 

@@ -188,7 +188,8 @@ def morning(folder: Path, clock_: Callable[[], float], **more: Any) -> World:
         at.now = now - ago
         world.begin()
     backup = world.running["running-0"].claim
-    world.huey.storage.put_progress(backup.job.seq, json.dumps({"done": 41_200, "total": 64_000, "note": "rows"}))
+    progress = {"done": 41_200, "total": 64_000, "note": "rows", "at": now - 2}
+    world.huey.storage.put_progress(backup.job.seq, json.dumps(progress))
     for each in world.presences:
         os.utime(each.path, (now - 1, now - 1))
     world.huey.storage.schedule_store.note_alive(now, "")

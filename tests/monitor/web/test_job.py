@@ -204,6 +204,7 @@ def test_a_running_job_says_what_is_usual_that_it_was_asked_to_stop_and_where_it
     page = admin.get("/monitor/jobs/running-0")
     assert "on worker 3 (atlas, pid 99994121), attempt 1. The p95 of its task in a week is" in page.words
     assert "\u00d7 usual" in page.words and "started +1.0 s" in page.words
+    assert "rows reported" in page.words and "2 s ago" in page.words
     admin.post("/monitor/jobs/running-0/cancel?was=running")
     page = admin.get("/monitor/jobs/running-0")
     assert "Asked to stop by ana, now" in page.words and "A thread cannot be stopped from outside" in page.words
