@@ -40,9 +40,11 @@ class HistoryRoutes:
         self._control, self._history, self._audit_log = control, history, audit_log
 
     def attempts(self, environ: Mapping[str, Any], token: Token, id: str) -> bytes:
-        found = self._history.attempts(id)
-        if not found:
+        try:
+            found = self._history.attempts(id)
+        except UnknownJob:  # or not recorded yet
             self._control.job(id)  # raises UnknownJob (404) if the queue does not know the job either
+            found = ()
         return respond(200, {"attempts": [views.ATTEMPT.of(each) for each in found]})
 
     def log(self, environ: Mapping[str, Any], token: Token, id: str) -> bytes:

@@ -29,6 +29,7 @@ class World:
     access: Access
     api: Api
     settings: config.Settings
+    history: Any = None
 
     def client(self, *scopes: str) -> Client:
         """A client with a fresh token of these scopes, or with none."""
@@ -36,6 +37,12 @@ class World:
             return Client(self.api)
         number = len(self.access.tokens.list())
         return Client(self.api, self.access.tokens.create(f"token-{number}", scopes)[1])
+
+    def record(self) -> None:
+        """Bring the history up to date."""
+        recorder = self.history.recorder(self.control.huey.lifecycle)
+        recorder.turn()
+        recorder.close()
 
 
 def make_world(folder: Path, history: Any = None, auth: dict[str, Any] | None = None, **web: Any) -> World:
@@ -47,7 +54,7 @@ def make_world(folder: Path, history: Any = None, auth: dict[str, Any] | None = 
     )
     control, access = SteeredControl(duey.build(settings)), Access(f"sqlite:///{folder / 'access.db'}")
     alerts = AlertService(history, settings) if isinstance(history, History) else None
-    MADE.append(World(control, access, make_api(control, access, settings, history, alerts), settings))
+    MADE.append(World(control, access, make_api(control, access, settings, history, alerts), settings, history))
     return MADE[-1]
 
 
@@ -61,6 +68,11 @@ def closed() -> Iterator[None]:
 @pytest.fixture
 def world(tmp_path: Path) -> World:
     return make_world(tmp_path, max_body_kb=64)
+
+
+@pytest.fixture
+def with_history(tmp_path: Path) -> World:
+    return make_world(tmp_path, History(f"sqlite:///{tmp_path / 'monitor.db'}", config.load(environ={}).monitor))
 
 
 @pytest.fixture
