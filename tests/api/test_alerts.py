@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-from duey import config
 from duey.alerts import store
 from duey.alerts.rules.finding import Finding
 from duey.monitor.history import History
-from tests.api.conftest import World, make_world
+from tests.api.conftest import World
 from tests.support import rows
 
 NOW = 1_800_000_000.0
 
 
 @pytest.fixture
-def history(tmp_path: Path) -> History:
-    return History(f"sqlite:///{tmp_path / 'monitor.db'}", config.load(environ={}).monitor)
+def world(with_history: World) -> World:
+    return with_history
 
 
 @pytest.fixture
-def world(tmp_path: Path, history: History) -> World:
-    return make_world(tmp_path, history)
+def history(world: World) -> History:
+    return world.history
 
 
 def opened(history: History, subject: str = "queue mails", at: float = NOW) -> str:

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from duey.api.answer import encode
-from duey.errors import UnknownJob
 from duey.model.job import Job
 from tests.api.client import Client
 from tests.api.conftest import World, make_world
@@ -67,20 +66,16 @@ def test_head_is_get_without_its_body(client: Client, job_id: str) -> None:
     assert (head.status, head.headers) == (got.status, got.headers)
 
 
-def test_the_books_answer_for_what_the_engine_has_let_go(tmp_path: Path) -> None:
-    class History:
-        def close(self) -> None: ...
-
-        def job(self, job_id: str) -> Job:
-            if job_id != "old":
-                raise UnknownJob(job_id)
-            return Job("old", "add", "tasks.add", "default", [], {}, "done", 0, 0, 0, 0, 1.5, result_stored=False)
-
-    client = make_world(tmp_path, history=History()).client("read")
+def test_the_history_answers_for_what_the_queue_has_let_go(with_history: World) -> None:
+    client = with_history.client("admin")
+    job = client.post("/api/jobs", {"task": "add", "args": [1], "id": "old"}).json
+    with_history.control.finish("old", 3)
+    with_history.record()
+    with_history.control.storage.forget("old")
     for query in ("", "?wait=5"):
         answer = client.get(f"/api/jobs/old{query}")
-        assert (answer.status, answer.json["enqueued_at"]) == (200, "1970-01-01T00:00:01.500Z")
-        assert answer.json["result_stored"] is False
+        assert (answer.status, answer.json["enqueued_at"]) == (200, job["enqueued_at"])
+        assert (answer.json["result"], answer.json["result_stored"]) == (3, True)
         assert client.get(f"/api/jobs/other{query}").status == 404
 
 

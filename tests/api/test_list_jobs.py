@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from duey.model.job import Page
 from tests.api.client import Client
-from tests.api.conftest import World, make_world
+from tests.api.conftest import World
 from tests.support import rows
 
 
@@ -67,16 +65,13 @@ def test_an_unknown_task_names_the_nearest(client: Client) -> None:
     assert client.get("/api/jobs?task=ecko").json["nearest"] == ["echo"]
 
 
-def test_the_books_answer_where_there_are_any(tmp_path: Path) -> None:
-    asked: list[dict[str, Any]] = []
-
-    class History:
-        def close(self) -> None: ...
-
-        def jobs(self, **filters: Any) -> Page:
-            asked.append(filters)
-            return Page((), "next")
-
-    client = make_world(tmp_path, history=History()).client("read")
-    assert client.get("/api/jobs?state=failed&limit=7").json == {"jobs": [], "next": "next"}
-    assert asked == [{"state": "failed", "limit": 7}]
+def test_the_history_answers_where_there_is_one(with_history: World) -> None:
+    client = with_history.client("admin")
+    for n in range(3):
+        client.post("/api/jobs", {"task": "add", "args": [1], "id": f"bad-{n}"})
+        with_history.control.fail(f"bad-{n}", "ValueError", "no")
+    with_history.record()
+    with_history.control.storage.forget("bad-2")
+    first = client.get("/api/jobs?state=failed&limit=2")
+    second = client.get(f"/api/jobs?state=failed&limit=2&cursor={first.json['next']}")
+    assert (ids(first), ids(second), second.json["next"]) == (["bad-2", "bad-1"], ["bad-0"], None)
