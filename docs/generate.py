@@ -62,6 +62,18 @@ A generated password or token is printed once, alone on the last line of standar
 the audit log, with the name of the operating system's user. Where that cannot be written, a warning says so: the
 change is made.
 
+## Output
+
+All that lists or shows takes `--json` and prints one object. A list stands in it under its name, each member with the
+fields that the [HTTP API](http-api.md) gives it: `duey jobs --json` prints `{"jobs": [...], "next": CURSOR}`. New
+versions add fields and rename none. Lists take `--csv` as well, with the same fields: one that is a list or
+an object is JSON, and of an error type and message are given.
+
+Without either, a terminal shows a table that fits its width, and other programs get a line for each member, with tabs
+between the fields. Colours are shown only on a terminal, and not where `NO_COLOR` is set. Times are those of your clock
+(the zone of the system, or of the variable `TZ`), with the name of the zone; times of a schedule are those of its own
+zone. What concerns progress, questions and warnings goes to standard error.
+
 ## Exit status
 
 """

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import getpass
 import sys
+from contextlib import suppress
 from typing import Any
 
 from duey import files as config_files
@@ -92,12 +93,13 @@ class CliContext:
 
     @property
     def history(self) -> Any:
-        """The history."""
+        """The history. Where it cannot be used now, each use raises HistoryUnavailable."""
         if self._history is None:
-            from duey.monitor.history import History
+            from duey.monitor.history import History, HistoryUnavailable
 
             self._history = History(self.settings.monitor.database, self.settings.monitor)
-            self._history.prepare()
+            with suppress(HistoryUnavailable):
+                self._history.prepare()
         return self._history
 
     def audit(self, action: str, target: str, count: int = 1, detail: str = "") -> None:

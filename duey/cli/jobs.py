@@ -14,6 +14,7 @@ from duey.cli.output import Column, when, when_short
 from duey.cli.progress import Progress
 
 LOG_LINES, TRACE_LINES, STEPS = 20, 40, 20
+LATE_S = 10.0  # a recorder takes about a second
 COLUMNS = (
     Column("ID"), Column("STATE"), Column("ENQUEUED"), Column("TASK", cut=True), Column("QUEUE", drop=2),
     Column("RAN", drop=3), Column("CALL, OR ERROR", cut=True, drop=1),
@@ -54,9 +55,11 @@ def jobs(cli_context: CliContext, options: argparse.Namespace) -> None:
     if page.next:
         back = f"searched back to {when(page.searched_back_to)}; " if page.searched_back_to and not page.rows else ""
         echo(f"{back}for older jobs add: --cursor {page.next}", err=True)
-    unrecorded = cli_context.control.counts().events
-    if not page.rows and unrecorded:
-        echo(f"{unrecorded} events are not in the history yet: a web process or `duey record` writes them", err=True)
+    since = cli_context.control.unrecorded_since()
+    if since is not None and clock.now() - since > LATE_S:
+        echo(
+            f"what happened since {when(since)} is not in the list: a web process or `duey record` records it", err=True
+        )
 
 
 def views(cli_context: CliContext) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from contextlib import suppress
 from typing import Any
 
 from duey import clock
@@ -19,13 +18,10 @@ def status(cli_context: CliContext, options: argparse.Namespace) -> int:
     the overview says: failed jobs and missed runs of 24 h, open incidents, jobs that no consumer will run. With
     --ready that is 0, for scripts that wait until it is ready.
     """
-    from duey.monitor.history import HistoryUnavailable
     from duey.monitor.web.display.healthy import BAD, judge
     from duey.monitor.web.situation import Reader
 
     control, now = cli_context.control, clock.now()
-    with suppress(HistoryUnavailable):  # which is one of the facts
-        _ = cli_context.history
     reader = Reader(control, cli_context.history, alerts.service_of(cli_context), clock.now)
     health, found = control.health(), reader.read(now, None, output.when)
     judged = judge(found)
