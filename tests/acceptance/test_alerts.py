@@ -101,7 +101,8 @@ def test_a_worker_that_is_killed_without_a_job_is_told(deployment: Deployment, p
     deployment.configure(hook(peer, rules="worker_killed"))
     deployment.app("--web", DUEY_TEST_HASTE="1")
     deployment.consumer(1, "process")
-    (worker,) = wait_until(lambda: [each for each in deployment.control.workers() if each.workers], 30, "it serves")
+    deployment.wait_ended([deployment.tasks.note(1)])  # now its supervisor knows its number
+    (worker,) = [each for each in deployment.control.workers() if each.workers]
     kill(worker.pid)
     wait_until(lambda: peer.received, 30, "its death is told")
     (message,) = told(peer)
