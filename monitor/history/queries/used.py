@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from duey.monitor.history.queries import Queries
 from duey.monitor.history.queries.views import Names
 from duey.monitor.history.values import Used
 
 ATTEMPTS, LARGEST = 1_000, 5
+OF_A_LIST = 100  # attempts of each task, where all tasks are listed
 # The last ones that were done, whether they were measured or not, so that a task of short jobs is not searched through.
 READ = f"""SELECT id, finished_at, cpu_ms, peak_bytes FROM (
     SELECT id, finished_at, cpu_ms, peak_bytes FROM jobs WHERE task = ? AND state = 'done' ORDER BY n DESC
     LIMIT {ATTEMPTS}) WHERE cpu_ms IS NOT NULL"""
+
+PEAK = f"""SELECT MAX(peak_bytes) FROM (
+    SELECT peak_bytes FROM jobs WHERE task = ? AND state = 'done' ORDER BY n DESC LIMIT {OF_A_LIST})"""
 
 
 class Usages(Queries):
@@ -34,6 +38,13 @@ class Usages(Queries):
             len(rows), _p95(cpu), cpu[-1], _whole(_p95(peaks)), peaks[-1] if peaks else None,
             tuple((row[0], row[1], row[3]) for row in largest),
         )  # fmt: skip
+
+    def peaks(self, tasks: Iterable[str]) -> dict[str, int]:
+        """Return the most memory in bytes that the last 100 attempts used that were done, for each of these tasks (by
+        full name) of which it is known."""
+        with self._database.reading() as db:
+            found = {task: db.execute_sql(PEAK, (task,)).fetchone()[0] for task in tasks}
+        return {task: peak for task, peak in found.items() if peak is not None}
 
 
 def _p95(values: Sequence[float]) -> float | None:

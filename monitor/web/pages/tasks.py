@@ -39,6 +39,7 @@ COLUMNS = (
     ("wait", "Wait p95", False),
     ("total", "Total time", False),
 )
+MEMORY = ("memory", "Memory", False)  # where that of any task is known
 
 
 class TasksPage:
@@ -57,38 +58,42 @@ class TasksPage:
         if request.knows(etag):
             return unchanged("tasks", etag)
         window = request.query.get("window") if request.query.get("window") in WINDOWS else DEFAULT_WINDOW
-        sort = request.query.get("sort") if request.query.get("sort") in SORTS else DEFAULT_SORT
+        sort = request.query.get("sort") if request.query.get("sort") in (*SORTS, MEMORY[0]) else DEFAULT_SORT
         text = request.query.get("q")[:200].lower()
         registered = {task.qualname: task for task in known}
-        figures = sorted(self._services.history.tasks(WINDOWS[window]), key=SORTS[sort])
-        figures = [each for each in figures if text in each.qualname.lower()]
+        figures = [each for each in self._services.history.tasks(WINDOWS[window]) if text in each.qualname.lower()]
+        peaks = self._services.history.peaks(each.qualname for each in figures)
+        figures.sort(key=SORTS.get(sort, lambda each: -peaks.get(each.qualname, 0)))
         idle = [
             task
             for name, task in sorted(registered.items())
             if name not in {each.qualname for each in figures} and text in name.lower()
         ]
-        data = {"window": window, "sort": sort, "tasks": figures, "registered": list(registered.values())}
+        data: dict[str, Any] = {"window": window, "sort": sort, "tasks": figures, "registered": list(known)}
+        data["peak_bytes"] = peaks
         links = self._services.links
         more = {
-            "rows": [_row(each, registered.get(each.qualname)) for each in figures],
+            "rows": [_row(each, registered.get(each.qualname), peaks) for each in figures],
+            "has_memory": bool(peaks),
             "idle": idle,
             "text": text,
             "windows": [(name, links.to("/tasks", window=name, sort=sort, q=text), name == window) for name in WINDOWS],
             "columns": [
                 (heading, links.to("/tasks", window=window, sort=name, q=text), name == sort, phone, name != "task")
-                for name, heading, phone in COLUMNS
+                for name, heading, phone in (*COLUMNS, *([MEMORY] if peaks else []))
             ],
         }
         return View("tasks", "Tasks", data, more, "tasks", ("list",), etag=etag)
 
 
-def _row(each: TaskFigures, task: TaskInfo | None) -> dict[str, Any]:
+def _row(each: TaskFigures, task: TaskInfo | None, peaks: dict[str, int]) -> dict[str, Any]:
     label = f"{number(sum(each.sparkline))} attempts, {number(sum(each.sparkline_failed))} failed"
     return {
         "each": each,
         "paused": bool(task and task.paused),
         "known": task is not None,
         "rate": rate(each.rate_per_s),
+        "peak": peaks.get(each.qualname),
         "spark": charts.spark(each.sparkline, each.sparkline_failed, label, 84),
     }
 

@@ -236,6 +236,9 @@ def test_what_an_attempt_used_stands_beside_what_is_usual(world: World, admin: B
     assert "1.2 s of processor, at most 300 MB of memory: 5.0\u00d7 usual" in admin.get("/monitor/jobs/used-29").words
     words = admin.get("/monitor/jobs/used-0").words
     assert "1.2 s of processor, at most 60.0 MB of memory" in words and "\u00d7 usual" not in words
+    assert admin.get("/monitor/tasks.json", sort="memory").json["tasks"][0]["task"] == "add"
+    words = admin.get("/monitor/tasks").words
+    assert "Total time Memory" in words and "300 MB" in words
     words = admin.get("/monitor/tasks/add").words
     assert "Memory, p95 60.0 MB at most 300 MB" in words and "Largest in memory: 300 MB" in words and "unusual" in words
     assert admin.get("/monitor/tasks/add.json").json["used"]["cpu_max_ms"] == 1200.0
