@@ -97,7 +97,7 @@ def make_api(
         openapi,
     ]
     if history is not None:
-        rooms.append(HistoryRoutes(control, history, audit_log))
+        rooms.append(HistoryRoutes(control, history, audit_log, scopes))
     if alerts is not None:
         rooms.append(Alerts(alerts, audit_log))
     endpoints = [endpoint for room in rooms for endpoint in room.endpoints()]

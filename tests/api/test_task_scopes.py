@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from duey import config
+from duey.monitor.history import History
 from tests.api.client import Answer, Client
-from tests.api.conftest import World
+from tests.api.conftest import World, make_world
 
 # Registered; by its full name; of two modules; periodic; near a registered name; of nobody.
 OTHERS = ("echo", "tasks.echo", "twin", "periodic.night", "ech", "nothing", "tasks", "x" * 200)
@@ -77,6 +80,20 @@ def test_a_token_reads_the_jobs_of_its_task_and_of_no_other(world: World, client
     for query in ("", "?q=echo", f"?q={other}", "?state=queued", "?by=token-0"):
         assert limited.get(f"/api/jobs{query}").status == 403, query
     assert limited.post("/api/jobs", {"task": "add", "args": [1]}).status == 403, "it may not enqueue"
+
+
+def test_attempts_and_log_are_those_of_its_task(tmp_path: Path) -> None:
+    history = History(f"sqlite:///{tmp_path / 'monitor.db'}", config.load(environ={}).monitor)
+    world = make_world(tmp_path, history=history)
+    client, limited = world.client("admin"), world.client("read:add")
+    mine = client.post("/api/jobs", {"task": "add", "args": [1]}).json["id"]
+    other = client.post("/api/jobs", {"task": "echo"}).json["id"]
+    for what in ("attempts", "log"):
+        answer = limited.get(f"/api/jobs/{mine}/{what}")
+        assert answer.status == 200 and answer.json == client.get(f"/api/jobs/{mine}/{what}").json
+        told = {str(mute(limited.get(f"/api/jobs/{each}/{what}"), each)) for each in (other, "0" * 32)}
+        assert len(told) == 1 and "404" in told.pop(), what
+    history.close()
 
 
 def test_an_id_that_another_task_holds_is_answered_with_a_receipt_at_most(world: World, client: Client) -> None:
