@@ -32,6 +32,11 @@ OPEN = {
     "GET /readyz",
     "GET /metrics",
 }
+WITH_A_TICKET = {
+    "GET /monitor/shared/<ticket>",
+    "GET /monitor/shared/<ticket>.json",
+    "GET /monitor/shared/<ticket>.html",
+}
 WITH_A_PROOF = {
     "POST /monitor/login",
     "POST /monitor/login/code",
@@ -82,6 +87,8 @@ def test_nobody_gets_in_anywhere(whole: Whole) -> None:
         answer = whole.ask(whole.world.browser(), method, path)
         if name in WITH_A_PROOF:
             assert answer.status == 403, name
+        elif name in WITH_A_TICKET:
+            assert answer.status == 404, name
         elif not is_refused(answer, path):
             found.add(name)
     assert found == OPEN
@@ -99,7 +106,7 @@ def test_a_browser_that_has_logged_in_is_nobody_to_the_api(whole: Whole) -> None
 def test_a_token_is_nobody_to_the_monitor(whole: Whole) -> None:
     token = whole.world.access.tokens.create("robot", ("admin",))[1]
     for name, method, path in whole.routes():
-        if path.startswith("/monitor") and name not in OPEN | WITH_A_PROOF:
+        if path.startswith("/monitor") and name not in OPEN | WITH_A_PROOF | WITH_A_TICKET:
             answer = whole.ask(whole.world.browser(), method, path, Authorization=f"Bearer {token}")
             assert is_refused(answer, path), name
 
@@ -135,6 +142,9 @@ def test_the_lists_of_pages_and_actions_are_whole(whole: Whole) -> None:
             *(page.partition("?")[0] for page in PAGES),
             "/jobs/x",
             "/errors/x",
+            "/jobs/x/incident",
+            "/errors/x/incident",
+            "/shared/x",
             "/login",
             "/login/code",
             "/static/x",

@@ -26,6 +26,7 @@ TITLES = {
     404: "Not found",
     405: "Method not allowed",
     409: "Nothing was changed",
+    410: "No longer there",
     413: "Too much at once",
     415: "Not a form",
     422: "Not accepted",

@@ -72,6 +72,10 @@ class Renderer:
         frame = {**self._frame, "title": view.title, "section": view.section, **frame}
         return self._render(view.name, view, request, {"frame": frame})
 
+    def file(self, view: View, request: Request) -> str:
+        """Return a template that is a whole file of its own, without the layout."""
+        return self._render(view.name, view, request, {})
+
     def region(self, view: View, request: Request, region: str) -> str:
         """Return one live region of a page."""
         return self._render(f"{view.name}_{region}", view, request, {})

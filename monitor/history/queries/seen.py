@@ -38,6 +38,12 @@ class Seen(Queries):
             rows = db.execute_sql(DEPLOYS, (since,)).fetchall()
         return tuple((at, code) for at, code in reversed(rows))
 
+    def code_at(self, at: float) -> str:
+        """Return the newest code that was seen in a worker up to then, '' if none is known."""
+        with self._database.reading() as db:
+            row = db.execute_sql("SELECT code FROM deploys WHERE at <= ? ORDER BY at DESC LIMIT 1", (at,)).fetchone()
+        return str(row[0]) if row else ""
+
     def note_visit(self, account: str, looks: bool = True) -> float | None:
         """Return when the account's previous visit ended, or None for the first visit. A visit ends half an hour after
         its last page. `looks` False: a page that is open refreshed itself, which is no visit.

@@ -10,6 +10,7 @@ from duey.monitor.web.pages.changes import ChangesPage
 from duey.monitor.web.pages.csv_files import CsvFiles
 from duey.monitor.web.pages.error import ErrorPage
 from duey.monitor.web.pages.errors import ErrorsPage
+from duey.monitor.web.pages.incident_file import IncidentFile
 from duey.monitor.web.pages.job import JobPage
 from duey.monitor.web.pages.jobs import JobsPage
 from duey.monitor.web.pages.login import LoginPage
@@ -18,6 +19,7 @@ from duey.monitor.web.pages.schedule import SchedulePage
 from duey.monitor.web.pages.schedule_form import ScheduleForm
 from duey.monitor.web.pages.schedules import SchedulesPage
 from duey.monitor.web.pages.second_factor import SecondFactorPage
+from duey.monitor.web.pages.share import SharePage
 from duey.monitor.web.pages.task import TaskPage
 from duey.monitor.web.pages.tasks import TasksPage
 from duey.monitor.web.pages.workers import WorkersPage
@@ -50,6 +52,8 @@ def all_pages(services: Services, cookies: Cookies) -> list[PageOfRoutes]:
         ChangesPage(services),
         CsvFiles(services),
         JobsPage(services),
+        IncidentFile(services),
+        SharePage(services),
         JobPage(services),
         ErrorsPage(services),
         ErrorPage(services),

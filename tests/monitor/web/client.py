@@ -133,7 +133,7 @@ class Browser:
         if answer.status != 304 and environ["REQUEST_METHOD"] != "HEAD":
             assert answer.headers["content-length"] == str(len(answer.body))
         if answer.headers.get("content-type", "").startswith("text/html"):
-            text = answer.text
+            text = answer.text if "content-disposition" not in answer.headers else ""  # a file is not shown
             _Page().feed(text)
             outside = re.findall(r"""(?:href|src|action|formaction)=["']?((?:[a-z]+:)?//[^"'\s>]*)""", text)
             assert not outside, f"another host: {outside}"
