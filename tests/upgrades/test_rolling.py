@@ -24,7 +24,7 @@ import pytest
 from tests.support.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
-SCHEMA = "duey/storage/sqlite/schema.py"
+SCHEMAS = {"sqlite": "duey/storage/sqlite/schema.py", "redis": "duey/storage/redis/keys.py"}
 OF_WEB = ("monitor/history/schema.py", "monitor/access/schema.py")
 TASKS = (
     "from duey import huey, __version__\n\n\n@huey.task()\ndef where():\n    import duey\n    return duey.__file__\n"
@@ -55,8 +55,8 @@ def before(tmp_path: Path) -> Path:
 class Programs:
     """Programs of either code, on one folder of data."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.port = folder, 0
+    def __init__(self, folder: Path, **storage: str) -> None:
+        self.folder, self.storage = folder, storage
         (folder / "config.ini").write_text("[tasks]\nmodules = places\n")
         (folder / "places.py").write_text(TASKS)
         self.running: list[subprocess.Popen[str]] = []
@@ -65,7 +65,7 @@ class Programs:
         """`environ` as DUEY_SECTION_KEY."""
         config = {"DUEY_CONFIG": str(self.folder / "config.ini"), "PYTHONPATH": f"{code}{os.pathsep}{self.folder}"}
         made = subprocess.Popen(
-            [sys.executable, *words], cwd=code, env={**os.environ, **config, **environ}, text=True,
+            [sys.executable, *words], cwd=code, env={**os.environ, **config, **self.storage, **environ}, text=True,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
         self.running.append(made)
@@ -91,10 +91,13 @@ class Programs:
             return json.load(answer)
 
 
-@pytest.fixture
-def programs(tmp_path: Path) -> Iterator[Programs]:
+@pytest.fixture(params=SCHEMAS)
+def programs(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Programs]:
     (tmp_path / "service").mkdir()
-    made = Programs(tmp_path / "service")
+    storage = {"DUEY_STORAGE_BACKEND": request.param}
+    if request.param == "redis":
+        storage |= {"DUEY_STORAGE_URL": request.getfixturevalue("redis_server").url, "DUEY_STORAGE_NAME": tmp_path.name}
+    made = Programs(tmp_path / "service", **storage)
     yield made
     for each in made.running:
         each.terminate()
@@ -119,7 +122,8 @@ def test_both_codes_work_side_by_side_or_refuse_the_newer_queue(before: Path, pr
     new = programs.web(ROOT)
     consumer = ("-m", "huey.bin.huey_consumer", "consumer.huey", "-w", "1")
     version = re.compile(r"^VERSION = (\d+)", re.M)
-    if version.findall((before / SCHEMA).read_text()) != version.findall((ROOT / SCHEMA).read_text()):
+    schema = SCHEMAS[programs.storage["DUEY_STORAGE_BACKEND"]]
+    if version.findall((before / schema).read_text()) != version.findall((ROOT / schema).read_text()):
         refused = programs.start(before, *consumer)
         _, err = refused.communicate(timeout=30)
         assert refused.returncode == 1 and "install the newer Duey again" in err
