@@ -116,9 +116,10 @@ def ended(cli_context: CliContext, job: Any, timeout_s: float | None) -> Any:
         vain, left_s = in_vain(cli_context, job), until - time.monotonic()
         if vain and timeout_s is None:
             raise Refused(f"job {job.id} waits in the queue {job.queue}: {vain}", UNFINISHED)
-        if left_s <= 0:
-            raise Refused(f"job {job.id} has not ended within {timeout_s:g} s: it is {job.state}", UNFINISHED)
         note = vain or held(job)
+        if left_s <= 0:
+            why = f" ({note})" if note else ""
+            raise Refused(f"job {job.id} has not ended within {timeout_s:g} s: it is {job.state}{why}", UNFINISHED)
         if note and note != shown:
             echo(f"job {job.id} waits: {note}", err=True)
         shown = note
