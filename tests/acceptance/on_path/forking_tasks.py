@@ -81,9 +81,12 @@ def terminate(n: int) -> list[int]:
         up = FORKING.Event()
         child = FORKING.Process(target=sleep_once_up, args=(up,))
         child.start()
-        up.wait(30)  # Python forgets a signal that comes before its child has begun
-        os.kill(child.pid, signum)
-        child.join(30)
+        up.wait(30)  # Python forgets a signal that comes before its child has begun, or amid some of its own work
+        for _ in range(10):
+            os.kill(child.pid, signum)
+            child.join(3)
+            if child.exitcode is not None:
+                break
         ended.append(child.exitcode)
         child.kill()
     return ended

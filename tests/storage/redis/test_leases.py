@@ -111,7 +111,7 @@ def test_another_host_knows_the_body_that_was_running_for_a_while(storage, far, 
     storage.enqueue_jobs([job("a"), job("b")])
     a, _ = hand.claim(2)
     hand.begin(a)
-    wait_until(lambda: far.get_job("a").started_at, 5, "Redis was told of the body")
+    wait_until(lambda: far.get_job("a").started_at, 30, "Redis was told of the body")
     assert (far.get_job("a").state, far.get_job("b").state) == ("running", "queued")
     (info,) = far.worker_infos()
     assert [(r.job_id, r.task) for r in info.running] == [("a", "shop.order")]
@@ -135,7 +135,7 @@ def test_a_job_that_is_found_in_too_many_lost_hosts_is_failed_from_another_host(
         assert state(storage, "a") == "queued"
         hand = hire()
         hand.begin(hand.claim_one())
-        wait_until(lambda: far.get_job("a").started_at, 5, "Redis was told of the body")
+        wait_until(lambda: far.get_job("a").started_at, 30, "Redis was told of the body")
         let_lapse(storage, hand)
         far.lifecycle.rescue(1)
     assert (state(storage, "a"), look(storage, "a").job.crashes) == ("failed", 0)
