@@ -153,8 +153,8 @@ def ready_peer(world: World) -> None:
 
 
 def calm(world: World) -> None:
-    for _ in range(60):  # it is looked at meanwhile
-        world.turn(61)
+    for _ in range(13):  # it is looked at meanwhile
+        world.turn(300)
 
 
 BOTH_WAYS = [  # rule, settings, what turns it bad, what turns it well
