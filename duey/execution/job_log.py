@@ -133,7 +133,7 @@ class JobLog(logging.Handler):
         except BaseException as exc:
             text = f"<a log line that could not be made: {type(exc).__name__}>"
         self._add(record.created, record.levelname, text)
-        self._heed_timeout()
+        self.heed_timeout()
 
     def printed(self, text: str) -> None:
         """A body has printed a line."""
@@ -153,7 +153,7 @@ class JobLog(logging.Handler):
         if self.live is not None:
             self.live.note(log)
 
-    def _heed_timeout(self) -> None:
+    def heed_timeout(self) -> None:
         """Raise the time-out of a body here. If a body does nothing but log, the alarm may never find it outside of
         logging, where it must not raise."""
         job_context = current_job_context()
@@ -189,11 +189,13 @@ class Stdout:
     def write(self, text: str) -> int:
         count: int = self._stream.write(text)
         job_context = current_job_context()
-        if job_context is not None and self._wanted(job_context):
-            *whole, begun = (getattr(self._here, "begun", "") + text).split("\n")
-            for line in whole:
-                job_log_handler.printed(line)
-            self._here.begun = begun[:MASKED_CHARS]
+        if job_context is not None:
+            if self._wanted(job_context):
+                *whole, begun = (getattr(self._here, "begun", "") + text).split("\n")
+                for line in whole:
+                    job_log_handler.printed(line)
+                self._here.begun = begun[:MASKED_CHARS]
+            job_log_handler.heed_timeout()
         return count
 
     def _wanted(self, job_context: Any) -> bool:

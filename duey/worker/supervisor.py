@@ -258,7 +258,7 @@ class DurableConsumer(Consumer):
         child.pid, child.killed_at, child.respawn_at = 0, 0.0, time.monotonic() + delay
 
     def _check_timeouts(self, child: WorkerProcess) -> None:
-        for token in watchdog.past_timeout(self.huey.storage, child):
+        for token in set(watchdog.past_timeout(self.huey.storage, child)) - child.timed_out:
             self._kill_body(child, token, "runs past its job's timeout")
 
     def _check_memory(self) -> None:

@@ -8,13 +8,13 @@ from duey.monitor.history.recording.causes import own_frames
 from tests.acceptance.deployment import Deployment
 from tests.acceptance.variants import crossed, sqlite_in_suite, sqlite_only
 
-HOW = ("logs", "logs_only", "waits", "locks", "tells", "enqueues", "asks_for_a_result")
+HOW = ("logs", "logs_only", "prints", "waits", "locks", "tells", "enqueues", "asks_for_a_result")
 
 
 @crossed
 def test_no_time_out_leaves_a_lock_behind(deployment: Deployment, kind: str):
     """Bodies that are hardly ever in code of their own are stopped all the same, and the worker goes on."""
-    deployment.configure({"tasks": {"modules": "workload, endless_tasks"}})
+    deployment.configure({"tasks": {"modules": "workload, endless_tasks"}, "log": {"capture_print": "yes"}})
     tasks = deployment.load("endless_tasks")
     consumer = deployment.consumer(4, kind)
     jobs = [tasks.endless(how, timeout=0.05) for _ in range(12) for how in HOW]

@@ -87,7 +87,8 @@ def test_progress_is_there_when_the_body_has_ended(huey):
     result = huey.task(name="work")(work)()
     run_all(huey)
     found = look(huey.storage, result.id)
-    assert json.loads(huey.storage.progress_of(found.job.seq)) == {"done": 10, "total": 10, "note": "all"}
+    stored = json.loads(huey.storage.progress_of(found.job.seq))
+    assert stored == {"done": 10, "total": 10, "note": "all", "at": stored["at"]}
     assert (result.get(), current.current_job()) == (result.id, None)
 
 

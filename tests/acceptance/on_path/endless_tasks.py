@@ -23,6 +23,11 @@ def logs_only() -> None:
     logger.info("still here")
 
 
+def prints() -> None:
+    """As above, where what is printed is kept."""
+    print("still here")
+
+
 def waits() -> None:
     threading.Event().wait(0.05)
 
@@ -45,7 +50,7 @@ def asks_for_a_result() -> None:
     huey.result("nothing", blocking=True)
 
 
-HOW = {f.__name__: f for f in (logs, logs_only, waits, locks, tells, enqueues, asks_for_a_result)}
+HOW = {f.__name__: f for f in (logs, logs_only, prints, waits, locks, tells, enqueues, asks_for_a_result)}
 
 
 @huey.task()
