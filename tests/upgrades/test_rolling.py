@@ -25,7 +25,6 @@ from tests.support.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMAS = {"sqlite": "duey/storage/sqlite/schema.py", "redis": "duey/storage/redis/keys.py"}
-OF_WEB = ("monitor/history/schema.py", "monitor/access/schema.py")
 TASKS = (
     "from duey import huey, __version__\n\n\n@huey.task()\ndef where():\n    import duey\n    return duey.__file__\n"
 )
@@ -60,6 +59,7 @@ class Programs:
         (folder / "config.ini").write_text("[tasks]\nmodules = places\n")
         (folder / "places.py").write_text(TASKS)
         self.running: list[subprocess.Popen[str]] = []
+        self.tokens: dict[str, str] = {}
 
     def start(self, code: Path, *words: str, **environ: str) -> subprocess.Popen[str]:
         """`environ` as DUEY_SECTION_KEY."""
@@ -71,20 +71,25 @@ class Programs:
         self.running.append(made)
         return made
 
-    def web(self, code: Path) -> str:
-        """The address of a web process, once it is ready."""
+    def web(self, code: Path, name: str) -> str:
+        """The address of a web process, once it is ready. Each has a history and accounts of its own, whose schemas may
+        differ where that of the queue does not."""
         port = free_port()
-        made = self.start(code, "app.py", "--web", DUEY_WEB_PORT=str(port))
+        made = self.start(
+            code, "app.py", "--web", DUEY_WEB_PORT=str(port), DUEY_MONITOR_DATABASE=f"sqlite:///{name}/monitor.db",
+            DUEY_AUTH_DATABASE=f"sqlite:///{name}/access.db",
+        )  # fmt: skip
         assert made.stdout is not None
+        address = f"http://127.0.0.1:{port}/api/"
         for line in made.stdout:
             if found := re.match(r"\s*token\s+(\S+)", line):
-                self.token = found[1]
+                self.tokens[address] = found[1]
             if line.strip() == "ready":
-                return f"http://127.0.0.1:{port}/api/"
+                return address
         raise AssertionError(made.communicate())
 
     def call(self, address: str, path: str, body: Any = None) -> Any:
-        headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
+        headers = {"Authorization": f"Bearer {self.tokens[address]}", "Content-Type": "application/json"}
         data = None if body is None else json.dumps(body).encode()
         asked = urllib.request.Request(address + path, data=data, headers=headers)
         with urllib.request.urlopen(asked, timeout=40) as answer:
@@ -107,19 +112,8 @@ def programs(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Program
         each.kill()
 
 
-def web_of_before(before: Path, programs: Programs) -> str | None:
-    """The address of the web process of the code before. None where the new one has migrated what only web processes
-    open: then it refuses that, in one sentence, and its consumers work on."""
-    try:
-        return programs.web(before)
-    except AssertionError as exc:
-        differs = [each for each in OF_WEB if (before / each).read_text() != (ROOT / each).read_text()]
-        assert differs and "start the newer version again" in str(exc), exc
-        return None
-
-
 def test_both_codes_work_side_by_side_or_refuse_the_newer_queue(before: Path, programs: Programs) -> None:
-    new = programs.web(ROOT)
+    new = programs.web(ROOT, "new")
     consumer = ("-m", "huey.bin.huey_consumer", "consumer.huey", "-w", "1")
     version = re.compile(r"^VERSION = (\d+)", re.M)
     schema = SCHEMAS[programs.storage["DUEY_STORAGE_BACKEND"]]
@@ -128,7 +122,7 @@ def test_both_codes_work_side_by_side_or_refuse_the_newer_queue(before: Path, pr
         _, err = refused.communicate(timeout=30)
         assert refused.returncode == 1 and "install the newer Duey again" in err
         return
-    old = web_of_before(before, programs) or new
+    old = programs.web(before, "old")
     for code, queue in ((before, "old"), (ROOT, "new")):
         programs.start(code, *consumer, DUEY_CONSUMER_QUEUES=queue)
     jobs = {
