@@ -81,7 +81,7 @@ def request_of(cli_context: CliContext, options: argparse.Namespace) -> Any:
 
 def first(schedule: Any) -> str:
     """The end of a sentence: when the schedule runs next, or an empty text."""
-    return f", next at {shown(schedule.next_at[0], schedule.tz)}" if schedule.next_at else ""
+    return f", next at {shown(schedule.next_at[0], schedule.tz)} ({schedule.tz})" if schedule.next_at else ""
 
 
 def schedule_remove(cli_context: CliContext, options: argparse.Namespace) -> None:
