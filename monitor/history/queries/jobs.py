@@ -23,6 +23,7 @@ MAX_PAGE = 500
 MAX_IDS = 5_000
 MAX_CAP = 100_000
 MAX_CHILDREN = 50
+MAX_WAITING = 20_000
 MAX_ENTRIES = 100
 
 
@@ -81,6 +82,11 @@ class Jobs(Queries):
         with self._database.reading() as db:
             return Search(db, _cleaned(wanted or JobFilter(), state=None), Names(db)).count_states(CAP)
 
+    def waiting_by_task(self) -> dict[str, int]:
+        """Return how many jobs of which task wait or run, as of the last recorded event; of the newest MAX_WAITING."""
+        with self._database.reading() as db:
+            return dict(db.execute_sql(WAITING, (MAX_WAITING,)).fetchall())
+
     def failed_since(self, at: float) -> Count:
         """Return how many jobs failed after `at` and are still failed."""
         with self._database.reading() as db:
@@ -120,6 +126,9 @@ class Jobs(Queries):
             db.execute_sql(ADD_MARK, ("jobs", -1))
 
 
+# By state, because the index of a state is short where nothing waits.
+WAITING = """SELECT task, COUNT(*) FROM (
+    SELECT task FROM jobs WHERE state IN ('queued', 'blocked') ORDER BY n DESC LIMIT ?) GROUP BY task"""
 FAILED_SINCE = """SELECT COUNT(*) FROM (
     SELECT 1 FROM jobs WHERE state = 'failed' AND finished_at > ? LIMIT ?)"""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +12,8 @@ from duey.monitor.web.display import charts
 from duey.monitor.web.display.formats import DAY_S, HOUR_S, number
 from duey.monitor.web.request import Request
 from duey.monitor.web.route import Route, View, get, unchanged
-from duey.monitor.web.services import Services, history_etag
+from duey.monitor.web.services import Recent, Services, history_etag
+from duey.monitor.web.situation import asked
 
 WINDOWS: dict[str, float] = {"1h": HOUR_S, "24h": DAY_S, "7d": 7 * DAY_S, "30d": 30 * DAY_S}
 DEFAULT_WINDOW, DEFAULT_SORT = "24h", "total"
@@ -20,6 +22,7 @@ SORTS: dict[str, Key] = {
     "task": lambda each: each.task.lower(),
     "done": lambda each: -each.outcomes.done,
     "failed": lambda each: -each.outcomes.failed,
+    "share": lambda each: -_share(each),
     "rate": lambda each: -each.rate_per_s,
     "p50": lambda each: -(each.run.p50_ms or 0),
     "p95": lambda each: -(each.run.p95_ms or 0),
@@ -30,8 +33,11 @@ SORTS: dict[str, Key] = {
 # (sort, heading, shown on a phone)
 COLUMNS = (
     ("task", "Task", True),
+    ("waiting", "Waiting", False),
+    ("running", "Running", False),
     ("done", "Done", True),
     ("failed", "Failed", True),
+    ("share", "Failing", False),
     ("rate", "Rate", False),
     ("p50", "p50", False),
     ("p95", "p95", True),
@@ -40,6 +46,8 @@ COLUMNS = (
     ("total", "Total time", False),
 )
 MEMORY = ("memory", "Memory", False)  # where that of any task is known
+COLUMNS_BY_SORT = [(sort, heading) for sort, heading, _ in (*COLUMNS, MEMORY)]
+KEPT_S = 10.0
 
 
 class TasksPage:
@@ -47,6 +55,7 @@ class TasksPage:
 
     def __init__(self, services: Services) -> None:
         self._services = services
+        self._waiting = Recent(services.history.waiting_by_task, KEPT_S, services.clock)
 
     def routes(self) -> list[Route]:
         return [get("/tasks", self.show)]
@@ -54,26 +63,41 @@ class TasksPage:
     def show(self, request: Request) -> View:
         known = self._services.control.tasks()
         paused = [(each.qualname, each.paused) for each in known]
-        etag = history_etag(self._services, request, paused) if request.fragment else ""
+        workers = [each for each in asked(self._services.control.workers) or () if each.alive]
+        running = Counter(run.task for each in workers for run in each.running)
+        etag = history_etag(self._services, request, paused, running) if request.fragment else ""
         if request.knows(etag):
             return unchanged("tasks", etag)
         window = request.query.get("window") if request.query.get("window") in WINDOWS else DEFAULT_WINDOW
-        sort = request.query.get("sort") if request.query.get("sort") in (*SORTS, MEMORY[0]) else DEFAULT_SORT
+        sort = request.query.get("sort") if request.query.get("sort") in dict(COLUMNS_BY_SORT) else DEFAULT_SORT
         text = request.query.get("q")[:200].lower()
         registered = {task.qualname: task for task in known}
         figures = [each for each in self._services.history.tasks(WINDOWS[window]) if text in each.qualname.lower()]
         peaks = self._services.history.peaks(each.qualname for each in figures)
-        figures.sort(key=SORTS.get(sort, lambda each: -peaks.get(each.qualname, 0)))
+        counted = asked(self._waiting.get) or {}
+        waiting = {name: max(0, many - running[name]) for name, many in counted.items()}
+        by_name = {"memory": peaks, "waiting": waiting, "running": running}.get(sort, {})
+        figures.sort(key=SORTS.get(sort, lambda each: -by_name.get(each.qualname, 0)))
         idle = [
             task
             for name, task in sorted(registered.items())
             if name not in {each.qualname for each in figures} and text in name.lower()
         ]
         data: dict[str, Any] = {"window": window, "sort": sort, "tasks": figures, "registered": list(known)}
-        data["peak_bytes"] = peaks
+        data["peak_bytes"], data["waiting"], data["running"] = peaks, waiting, dict(running)
+        total_ms, hands = sum(each.total_run_ms for each in figures), sum(each.workers for each in workers)
+        data["utilization"] = total_ms / (1000 * WINDOWS[window] * hands) if hands else None
         links = self._services.links
         more = {
             "rows": [_row(each, registered.get(each.qualname), peaks) for each in figures],
+            "total": {
+                "done": sum(each.outcomes.done for each in figures),
+                "failed": sum(each.outcomes.failed for each in figures),
+                "waiting": sum(waiting.get(each.qualname, 0) for each in figures),
+                "running": sum(running[each.qualname] for each in figures),
+                "run_ms": total_ms,
+            },
+            "hands": hands,
             "has_memory": bool(peaks),
             "idle": idle,
             "text": text,
@@ -84,6 +108,12 @@ class TasksPage:
             ],
         }
         return View("tasks", "Tasks", data, more, "tasks", ("list",), etag=etag)
+
+
+def _share(figures: TaskFigures) -> float:
+    """Return the share of ended jobs that failed."""
+    ended = figures.outcomes.done + figures.outcomes.failed
+    return figures.outcomes.failed / ended if ended else 0.0
 
 
 def _row(each: TaskFigures, task: TaskInfo | None, peaks: dict[str, int]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ resume.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,7 +26,7 @@ STALE_S = 30.0
 
 
 class WorkersPage:
-    """GET /workers, POST /workers/ID/quiet, /stop, /queues/NAME/pause, /resume."""
+    """GET /workers, POST /workers/quiet, /workers/ID/quiet, /stop, /queues/NAME/pause, /resume."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -34,6 +35,7 @@ class WorkersPage:
     def routes(self) -> list[Route]:
         return [
             get("/workers", self.show),
+            post("/workers/quiet", self.quiet_all),
             post("/workers/<worker_id>/<verb>", self.post),
             post("/queues/<name>/<verb>", self.steer),
         ]
@@ -93,6 +95,25 @@ class WorkersPage:
             "running": running,
             "stale": any(request.now - each.heartbeat_at > STALE_S for each in processes),
         }
+
+    def quiet_all(self, request: Request) -> View | Done:
+        control, links = self._services.control, self._services.links
+        workers = [each for each in control.workers() if each.alive and not each.quiet]
+        consumers = plural(len(by_consumer(workers)), "consumer")
+        if not workers:
+            return Done(links.to("/workers"), "All consumers are quiet already: nothing was changed.", NOTE)
+        if "sure" not in request.form:
+            sentence = (
+                "They take no more jobs and finish what they run; jobs wait until a consumer is started again. Do this "
+                "before a deploy or a move."
+            )
+            action, keep = links.to("/workers/quiet"), ("Let them work", links.to("/workers"))
+            return question(f"Quiet {consumers}?", [sentence], action, "Quiet all", keep, "workers", danger=False)
+        for each in workers:
+            with contextlib.suppress(UnknownWorker):  # it has stopped meanwhile
+                control.quiet(each.id)
+        self._services.record(request, "quiet all consumers", "", len(by_consumer(workers)))
+        return Done(links.to("/workers"), f"{consumers} asked to take no more jobs.")
 
     def post(self, request: Request, worker_id: str, verb: str) -> View | Done:
         control, back = self._services.control, self._services.links.to("/workers")

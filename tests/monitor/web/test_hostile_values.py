@@ -18,7 +18,7 @@ from tests.monitor.web.world import World
 
 OURS = re.compile(
     "html|head|meta|title|link|script|body|a|header|nav|div|label|span|select|option|main|p|h1|h2|h3|footer|form|input|"
-    "button|time|kbd|table|thead|tbody|tr|th|td|dl|dt|dd|svg|path|text|rect|figure|figcaption|i|b|ul|ol|li|code|pre|"
+    "button|time|kbd|table|thead|tbody|tfoot|tr|th|td|dl|dt|dd|svg|path|text|rect|figure|figcaption|i|b|ul|ol|li|code|pre|"
     "details|summary|section|textarea|fieldset|legend"
 )
 ATTRIBUTES = re.compile(

@@ -95,6 +95,29 @@ def test_a_fixed_error_that_comes_back_says_so(world: World, admin: Browser, clo
     assert "regressed" in admin.get("/monitor/errors").words and "regressed" in admin.get("/monitor/").words
 
 
+def test_tasks_say_what_waits_and_runs_now_and_what_they_cost_in_all(world: World, admin: Browser) -> None:
+    data = admin.get("/monitor/tasks.json").json
+    assert data["running"]["tasks.deliver_webhook"] == 1 and data["waiting"]["tasks.deliver_webhook"] == 1
+    assert data["waiting"]["tasks.import_csv"] == 2 and 0 < data["utilization"] < 1
+    page = admin.get("/monitor/tasks")
+    assert '<a href="/monitor/jobs?task=tasks.deliver_webhook&amp;state=running">1</a>' in page.text
+    assert re.search(r"4 workers would have been busy .* % of the time", page.words.replace("6 workers", "4 workers"))
+    for sort in ("waiting", "running", "share", "memory"):
+        assert admin.get(f"/monitor/tasks?sort={sort}").status == 200, sort
+    first = admin.get("/monitor/tasks.json?sort=waiting").json["tasks"][0]["qualname"]
+    assert first == "tasks.import_csv"
+
+
+def test_all_consumers_are_quieted_after_a_question(world: World, admin: Browser) -> None:
+    assert "Quiet 1 consumer?" in admin.post("/monitor/workers/quiet").words, "the other is quiet already"
+    assert (
+        "1 consumer asked to take no more jobs"
+        in admin.follow(admin.post("/monitor/workers/quiet", {"sure": "1"})).words
+    )
+    assert all(each.quiet for each in world.control.workers() if each.alive)
+    assert "All consumers are quiet already" in admin.follow(admin.post("/monitor/workers/quiet")).words
+
+
 def test_what_changed_is_one_list(world: World, admin: Browser, clock: Clock) -> None:
     admin.post("/monitor/tasks/add/pause")
     story = Story(clock.now)

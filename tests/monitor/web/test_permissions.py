@@ -55,6 +55,7 @@ def every_action(world: World) -> dict[str, dict[str, str]]:
         "/schedules/monday-report/change": {"every": "1h"},
         "/schedules": {"task": "add", "name": "new", "cron": "@daily", "p:a": "1", "p:b": "2"},
         "/schedules/monday-report/remove": {"sure": "1"}, f"/workers/{worker}/quiet": {},
+        "/workers/quiet": {"sure": "1"},
         f"/workers/{worker}/stop": {"sure": "1"}, "/queues/default/pause": {},
         "/accounts": {"name": "eva", "role": "viewer"},
         "/accounts/vera/second-factor": {"seen": world.access.accounts.get("vera").version, "sure": "1"},
