@@ -25,7 +25,7 @@ from tests.acceptance.variants import SOAK, crossed
 from tests.support import rounds, wait_until
 
 WORKERS = 3
-NEIGHBOURS_WITHIN_S = 60.0
+NEIGHBOURS_WITHIN_S = rounds(60.0, soak=15.0)
 MISSING_S = rounds(5, soak=2)  # how long a worker may be missing; a suite shares the machine with others
 PLACES = (
     "decode", "pre_execute", "executing", "body", "locked", "progress", "unique_key", "encode", "complete",

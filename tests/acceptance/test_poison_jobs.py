@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from tests.acceptance.deployment import Deployment
 from tests.acceptance.variants import crossed
+from tests.support import rounds
 
-NEIGHBOURS_WITHIN_S = 60.0
+NEIGHBOURS_WITHIN_S = rounds(60.0, soak=15.0)
 DEADLY = ("exit", "segfault", "out of memory")
 # What the body raises, or returns, and the type of the error that is shown.
 HARMLESS = {

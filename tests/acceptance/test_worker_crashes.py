@@ -18,7 +18,7 @@ AROUND = {
     "pre_execute": "the pre_execute hook 'before'", "executing": "the receiver 'on_executing'",
     "complete": "the receiver 'on_complete'", "post_execute": "the post_execute hook 'after'",
 }  # fmt: skip
-NEIGHBOURS_WITHIN_S = 60.0
+NEIGHBOURS_WITHIN_S = rounds(60.0, soak=15.0)
 
 
 def enqueue_jobs(deployment: Deployment, *calls: tuple[str, int, str, str]) -> list[str]:
