@@ -25,9 +25,21 @@ def places(service: Service) -> list[str]:
     job_id = service.enqueue_jobs("flaky", 1, 3, retries=0)
     service.enqueue_jobs("note", 1)
     service.enqueue_jobs("note", 1, delay=3600)
+    running = service.enqueue_jobs("talks", 300, "/nowhere")  # it waits there for a minute
+    wait_until(lambda: client.get(f"/api/jobs/{running}/log").body["lines"], 30, "its log is seen")
     wait_until(lambda: service.deployment.control.job(job_id).state == "failed", 30, "the job failed")
     wait_until(lambda: client.get("/api/errors").body["errors"], 30, "the history knows of it")
-    pages = ["", "jobs?state=failed", f"jobs/{job_id}", "errors", "tasks", "tasks/note", "schedules", "workers"]
+    pages = [
+        "",
+        "jobs?state=failed",
+        f"jobs/{job_id}",
+        f"jobs/{running}",
+        "errors",
+        "tasks",
+        "tasks/note",
+        "schedules",
+        "workers",
+    ]
     pages += ["schedules/periodic.heartbeat", f"errors/{client.get('/api/errors').body['errors'][0]['fingerprint']}"]
     pages += ["alerts", "schedules/new?task=note", "audit", "account", "jobs/nobody"]
     pages += ["access", "access/new-account", "access/new-token", "account/second-factor"]

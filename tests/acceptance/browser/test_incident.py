@@ -61,7 +61,9 @@ def test_the_log_of_a_running_job_follows_its_end(service: Service, open_page: O
     at_end = "box => box.scrollHeight - box.scrollTop - box.clientHeight < 8"
     expect(log).to_contain_text("and more")
     assert log.evaluate(at_end)
-    log.evaluate("box => { box.scrollTop = 0 }")
+    page.get_by_role("button", name="Show where it stands").click()
+    expect(page.get_by_role("heading", name="Where it stands")).to_be_visible()  # it came by itself
+    expect(page.get_by_text("talking_tasks.py").first).to_be_visible()
     gate.touch()
     expect(page.get_by_role("heading", level=1)).to_contain_text("done")
     expect(page.get_by_text("after the gate")).to_be_attached()
