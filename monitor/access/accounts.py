@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from peewee import IntegrityError, SqliteDatabase
+from peewee import IntegrityError, SqliteDatabase, fn
 
 from duey.monitor.access import passwords, security
 from duey.monitor.access.audit import WEB, Audit
@@ -120,7 +120,7 @@ class Accounts:
         """Return the account, or None for an unknown name or a wrong password, after the same time in both cases.
 
         `device` is the cookie of `device_cookie`, if the browser has one. An account with a second factor is not logged
-        in yet (unless `has_session`), so the attempt counts until `forgive`. Raises TooManyAttempts before it hashes.
+        in yet (unless `has_session`), so the attempt counts until `complete`. Raises TooManyAttempts before it hashes.
         """
         known = self._credentials(name)
         nonce = self._devices.known(device, known.id if known else 0, known.password_version if known else 0)
@@ -130,7 +130,7 @@ class Accounts:
         except TooManyAttempts:
             security.note(security.LOGIN_THROTTLED, address, who)
             raise
-        account = self._matching(name, password, known)
+        account = self._matching(name, password, known, has_session)
         if account is None:
             security.note(security.LOGIN_FAILED, address, who)
             if left == 0:
@@ -140,19 +140,22 @@ class Accounts:
                 )
             return None
         if has_session or account.second_factor_at is None:
-            self.forgive(account, address, device)
+            self._throttle.forgive(name, address, nonce)
             security.note(security.LOGIN_SUCCEEDED, address, account.name)
         return account
 
-    def forgive(self, account: Account, address: str, device: str) -> None:
-        """Take back the failures of this browser, once the log-in is complete. `device` as for `authenticate`."""
-        nonce = self._devices.known(device, account.id, account.password_version)
-        self._throttle.forgive(account.name, address, nonce)
+    def complete(self, account: Account, address: str, device: str) -> None:
+        """Note that the second factor was right, too: the failures of this browser are taken back."""
+        self._throttle.forgive(account.name, address, self._devices.known(device, account.id, account.password_version))
+        with self._database.writing() as db:
+            ACCOUNTS.update(last_login_at=self._clock()).where(A.id == account.id).execute(db)
 
-    def _matching(self, name: str, password: str, known: _Credentials | None) -> Account | None:
+    def _matching(self, name: str, password: str, known: _Credentials | None, has_session: bool) -> Account | None:
         if not passwords.matches(password, known.hash if known else None) or known is None:
             return None
-        changes: dict[str, Any] = {"last_login_at": self._clock()}
+        now = self._clock()
+        login_at = now if has_session else fn.IIF(A.second_factor_at.is_null(), now, A.last_login_at)
+        changes: dict[str, Any] = {"last_login_at": login_at}
         if known.hash.cost != passwords.COST:
             changes.update(_columns(passwords.hashed(password)))
         with self._database.writing() as db:

@@ -95,7 +95,7 @@ class LoginPage:
             return self._code_form(wanted, str(error), 403)
         except AccountChanged as error:
             return self._form(wanted, account.name, str(error), 403)
-        services.access.accounts.forgive(account, request.address, self._cookies.device(request.environ))
+        services.access.accounts.complete(account, request.address, self._cookies.device(request.environ))
         return done
 
     def _begin(self, request: Request, account: Account, wanted: str, factor: str) -> Done:

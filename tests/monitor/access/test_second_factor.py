@@ -150,10 +150,11 @@ def test_the_right_password_alone_takes_no_failure_back(ada: Access, enrolled: t
     for _ in range(9):
         ada.accounts.authenticate("ada", "wrong", HOME)
     account = ada.accounts.authenticate("ada", PASSWORD, HOME)
-    assert account is not None and account.second_factor_at is not None
+    assert account is not None and account.second_factor_at is not None and account.last_login_at is None
     with pytest.raises(TooManyAttempts):
         ada.accounts.authenticate("ada", PASSWORD, HOME)
-    ada.accounts.forgive(account, HOME, "")
+    ada.accounts.complete(account, HOME, "")
+    assert account_of(ada).last_login_at is not None
     for _ in range(20):
         assert ada.accounts.authenticate("ada", PASSWORD, HOME, has_session=True)
 
