@@ -201,11 +201,13 @@ def instant(at: float | None) -> str:
 
 
 def audit(cli_context: CliContext, options: argparse.Namespace) -> None:
-    """Print the audit log, newest first."""
+    """Print the audit log, newest first. With --json: `audit`, with the fields of the CSV."""
     from duey.monitor.access.export import as_csv, exported
 
-    lines = cli_context.access.audit.walk()
-    if options.format == "json":
+    lines = cli_context.access.audit.walk(most=options.limit)
+    if options.json:
+        output.print_json({"audit": [exported(line) for line in lines]})
+    elif options.format == "json":
         for line in lines:
             echo(json.dumps(exported(line)))
     else:

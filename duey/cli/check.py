@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from dataclasses import asdict
 from typing import Any
 
+from duey.cli import output
 from duey.cli.checks import FAIL, databases
 from duey.cli.checks import settings as deploy
 from duey.cli.context import CliContext, Refused, echo
@@ -55,7 +55,7 @@ def check(cli_context: CliContext, options: argparse.Namespace) -> int:
         }  # fmt: skip
     refusal = refused(found)
     if options.json:
-        print(json.dumps({"ok": not refusal, **found}, indent=1))
+        output.print_json({"ok": not refusal, **found})
     else:
         show(found)
         for reason in report.reasons if options.queue else ():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import threading
@@ -13,6 +12,7 @@ from functools import partial
 from typing import Any
 
 from duey import config
+from duey.cli import output
 from duey.cli.checks import FAIL, OK, Finding
 from duey.cli.context import Refused, echo
 
@@ -32,7 +32,7 @@ def doctor(options: argparse.Namespace) -> int:
     failed = [each.subject for each in found if each.level == FAIL]
     if options.json:
         checks = [{"level": level, "check": subject, "text": text} for level, subject, text in found]
-        print(json.dumps({"ok": not failed, "checks": checks}, indent=1))
+        output.print_json({"ok": not failed, "checks": checks})
     else:
         for level, subject, text in found:
             echo(f"{level:<4}  {subject}: {text}")

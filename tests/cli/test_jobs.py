@@ -88,6 +88,9 @@ def test_accounts_tokens_and_incidents_are_listed_too(run: Run, world: World, mo
         found = json.loads(run(*command.split(" "), "--json")[1])
         assert len(found[key]) == count and all(name.islower() for name in found[key][0]), command
     assert found.keys() == {"incidents", "next", "channels"}
+    world.access.audit.record("ana", "web", "", "cancel", "x")
+    (line,) = json.loads(run("audit", "--json", "--limit", "1")[1])["audit"]
+    assert (line["who"], line["action"]) == ("ana", "cancel")
     assert "pass" not in run("user", "list", "--json")[1] and "duy_" not in run("token", "list", "--json")[1]
     terminal = on_terminal(monkeypatch)
     assert [run(*command.split(" "))[0] for command, _, _ in PEOPLE] == [0, 0, 0, 0]
