@@ -26,7 +26,8 @@ from duey.storage.transfer import StorageMoved
 CACHE = "pragma cache_size = -8000"  # KiB, for each writing connection
 READ_CACHE = "pragma cache_size = -2000"  # smaller, because each reading thread has one
 LOG_ROOM = 16 * 2**20  # bytes
-READ_BUSY_S = 0.5  # how long reading waits to give new jobs their place
+ROOMY = 3500  # pages of the log that fit into it
+READ_BUSY_S = 0.2  # how long reading waits to give new jobs their place
 LOOK_AGAIN_S = (0.0002, 0.0008)  # between two attempts at a write lock that another process holds
 
 
@@ -100,13 +101,9 @@ class Database:
                 else:
                     con = preflight.connect(self.path, self.busy_s)
                 con.execute(f"pragma synchronous = {'full' if role == 'synced' and self.durable else 'normal'}")
-                # Consumers checkpoint regularly. These limits matter when none is running.
-                con.execute(f"pragma wal_autocheckpoint = {3500 if role == 'synced' else 8000}")
+                con.execute(f"pragma wal_autocheckpoint = {8000 if role != 'synced' else self._log_pages()}")
                 con.execute(READ_CACHE if role == "read" else CACHE)
-                if role == "read":
-                    con.execute("pragma query_only = 1")
-                else:
-                    con.execute("pragma busy_timeout = 0")  # _when_free waits
+                con.execute(f"pragma {'query_only = 1' if role == 'read' else 'busy_timeout = 0'}")  # _when_free waits
                 if role == "synced" and self._on_open is not None:
                     self._on_open(con)
                 stat = os.stat(self.path)
@@ -116,6 +113,13 @@ class Database:
                 raise errors.StorageUnavailable(f"the queue {self.path} is not there ({exc.strerror})") from exc
             self._inode = (stat.st_dev, stat.st_ino)
             return con
+
+    def _log_pages(self) -> int:
+        """From how many pages on a commit moves the log into the file. Consumers do that regularly. If there are none,
+        nobody has given the log its length, and while it grows, each sync takes twice as long."""
+        with suppress(FileNotFoundError):
+            return ROOMY if os.stat(f"{self.path}-wal").st_size > LOG_ROOM // 2 else 1000
+        return 1000
 
     def connection(self, role: str) -> sqlite3.Connection:
         """The connection of a role, opened if needed."""
@@ -217,8 +221,7 @@ class Database:
     def _is_writing(self) -> bool:
         """Whether this thread is in a write transaction."""
         role, number = getattr(self._mine, "last", ("", 0))
-        con = self._open.get(role)
-        return con is not None and con.in_transaction and self._last[role] == number
+        return role in self._open and self._open[role].in_transaction and self._last[role] == number
 
     def _when_free(
         self, con: sqlite3.Connection, statement: str, values: Sequence[Any] = (), busy_s: float | None = None
@@ -254,9 +257,8 @@ class Database:
         con = self.connection("read")
         try:
             if placed and not inbox.is_empty(con) and not self._is_writing():
-                # If the lock is held for long, or the disk is full, what has a place is still worth reading.
                 with suppress(errors.StorageUnavailable), self.write("relaxed", busy_s=READ_BUSY_S):
-                    pass
+                    pass  # if that fails, what has a place is still worth reading
             yield con
         except sqlite3.Error as exc:
             raise explain(exc, self.path) from exc
@@ -275,11 +277,8 @@ class Database:
         system, and takes twice as long. The log exists while the file is open, so this is for processes that keep it
         open. What is written here is rolled back and overwritten later. On a disk that it would fill, there is none."""
         con = self.connection("synced")  # makes the folder
-        if not self.durable or files.free_bytes(self.path) < 2 * LOG_ROOM:
+        if not self.durable or files.free_bytes(self.path) < 2 * LOG_ROOM or self._log_pages() == ROOMY:
             return
-        with suppress(FileNotFoundError):
-            if os.stat(f"{self.path}-wal").st_size > LOG_ROOM // 2:
-                return
         with self._locks["synced"], suppress(sqlite3.Error):  # without it everything works, only slower
             con.execute("pragma cache_size = 64")  # so that pages are written to the log before the rollback
             try:
@@ -289,6 +288,7 @@ class Database:
                 if con.in_transaction:
                     con.execute("rollback")
                 con.execute(CACHE)
+                con.execute(f"pragma wal_autocheckpoint = {self._log_pages()}")
 
     def checkpoint(self) -> None:
         """Move the write-ahead log into the file, without blocking readers or writers."""
