@@ -40,10 +40,13 @@ def test_what_was_backed_up_is_there_again_after_the_loss(tmp_path):
         done = subprocess.run(program, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=60, check=True)
         return json.loads(done.stdout)
 
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "access.key").touch()
     (_, kept, _), *_, (_, later, _) = manage(
         ["enqueue", "add", "1", "2"], ["user", "add", "ana", "--role", "admin"], ["backup", copies],
         ["enqueue", "add", "3", "4"],
     )  # fmt: skip
+    assert not list(Path(copies).rglob("*.key")), "the key of second factors is in no backup"
     for file in (tmp_path / "data").glob("*.db*"):
         if file.is_file():
             file.unlink()

@@ -26,6 +26,7 @@ from tests.support.nginx import Nginx
 assert certificate  # the fixture
 PROXY = DEPLOY / "proxy"
 LOGIN = "https://login.example.org/"
+SECRET = "c2VjcmV0+/="
 
 
 class Provider(BaseHTTPRequestHandler):
@@ -95,6 +96,9 @@ def in_front(
         "listen 80;": f"listen 127.0.0.1:{free_port()};", "listen 443 ssl;": f"listen 127.0.0.1:{port} ssl;",
         "/etc/ssl/jobs.example.org.pem": str(files[0]), "/etc/ssl/private/jobs.example.org.key": str(files[1]),
     })  # fmt: skip
+    # As docs/single-sign-on.md says.
+    (folder / "secret.conf").write_text(f'proxy_set_header X-Duey-Proxy-Secret "{SECRET}";')
+    text = text.replace("    proxy_set_header", f"    include {folder}/secret.conf;\n    proxy_set_header", 1)
     (folder / "snippet.conf").write_text(text)
     server, replaced = re.subn(r"    location / \{.*?\n    \}", f"include {folder}/snippet.conf;", server, flags=re.S)
     assert replaced == 1
@@ -120,6 +124,8 @@ def test_the_proxy_logs_people_in_and_nobody_else_does(
         "auth_remote_groups_header": groups, "auth_admin_groups": "ops", "auth_viewer_groups": "staff",
         "auth_logout_url": "/logout",
     }  # fmt: skip
+    if proxy.startswith("authelia"):
+        settings["auth_proxy_secret"] = SECRET
     binaries = {"nginx": nginx, "caddy": caddy}
     with (
         served(tmp_path, **settings) as service,
@@ -163,6 +169,8 @@ def test_the_proxy_logs_people_in_and_nobody_else_does(
             found = ask(direct, "/monitor/", spoof, tls=False, source="127.0.0.2")
             assert found[0] == 303 and "/login" in found[2]
         assert caplog.text.count("identity-ignored address=127.0.0.2") == 1
+        if "auth_proxy_secret" in settings:
+            assert ask(direct, "/monitor/", spoof, (groups, "ops"), tls=False)[0] == 303, "not from the proxy itself"
         # From the proxy's address, what is ambiguous is refused, also at the API.
         for headers in ((spoof, spoof), ((user.replace("-", "_"), "root"),), ((groups, "a"), (groups.lower(), "ops"))):
             for path in ("/monitor/", "/api/jobs"):
