@@ -9,7 +9,7 @@ from duey.monitor.history.queries import Queries
 from duey.monitor.history.queries.views import Names
 from duey.monitor.history.values import Used
 
-ATTEMPTS, LARGEST = 1_000, 5
+ATTEMPTS, LARGEST = 1_000, 3
 OF_A_LIST = 100  # attempts of each task, where all tasks are listed
 # The last ones that were done, whether they were measured or not, so that a task of short jobs is not searched through.
 READ = f"""SELECT id, finished_at, cpu_ms, peak_bytes FROM (
