@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from contextlib import ExitStack, closing, suppress
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
+from duey import files
 from duey.cli.context import CliContext, Refused, echo
 from duey.cli.progress import Line
 
@@ -37,7 +42,7 @@ def move(cli_context: CliContext, options: argparse.Namespace) -> None:
     from duey.moving.places import place_of
 
     here = place_of(getattr(options, "from"), cli_context.settings)
-    with closing(here.opened()) as source:
+    with alone(cli_context.settings.root / "data"), closing(here.opened()) as source:
         if options.undo:
             undo(cli_context, options, source)
             return
@@ -54,6 +59,20 @@ def move(cli_context: CliContext, options: argparse.Namespace) -> None:
     echo("stop Duey if it runs, put these lines into config.ini, and start it:")
     for line in there.lines():
         echo(line)
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Raise Refused if another `duey move` of this service runs: two would write the same batches."""
+    files.make_folder(folder)
+    fd = os.open(folder / "move.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise Refused("another `duey move` of this service runs: wait for it, or end it first") from None
+    finally:
+        os.close(fd)
 
 
 def undo(cli_context: CliContext, options: argparse.Namespace, source: Any) -> None:
