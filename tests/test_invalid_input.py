@@ -105,6 +105,7 @@ class Asker:
             "fingerprint": service.history.error_groups().groups[0].fingerprint,
             "mark": "fix",
             "schedule": "e",
+            "ticket": "x",
             "incident": next(iter(Store(service.history.database).open().values())).id,
         }
 

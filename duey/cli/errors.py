@@ -49,10 +49,17 @@ def listed(cli_context: CliContext, options: argparse.Namespace) -> None:
 
     state = None if options.state == "all" else options.state
     text = " ".join(options.search) if options.search else None
-    page = cli_context.history.error_groups(state, options.task, text, options.limit, options.cursor)
-    output.show(options, "errors", page.groups, ERROR_GROUP.of, COLUMNS, row_of, next=page.next)
-    if page.next and not options.json:
-        echo(f"for older ones add: --cursor {page.next}", err=True)
+    found: list[Any] = []
+    cursor = options.cursor
+    while len(found) < options.limit:
+        page = cli_context.history.error_groups(state, options.task, text, options.limit - len(found), cursor)
+        found += page.groups
+        cursor = page.next
+        if cursor is None:
+            break
+    output.show(options, "errors", found, ERROR_GROUP.of, COLUMNS, row_of, next=cursor)
+    if cursor and not options.json:
+        echo(f"for older ones add: --cursor {cursor}", err=True)
 
 
 def row_of(group: Any) -> tuple[object, ...]:

@@ -47,7 +47,7 @@ def jobs(cli_context: CliContext, options: argparse.Namespace) -> None:
     from duey.monitor.web.listing import Listing
 
     asked = wanted(options)
-    page = Listing(cli_context.control, cli_context.history).page(asked.wanted, options.limit, options.cursor)
+    page = Listing(cli_context.control, cli_context.history).newest(asked.wanted, options.limit, options.cursor)
     found = [each.job for each in page.rows]
     output.show(options, "jobs", found, views(cli_context).job, COLUMNS, row_of, next=page.next)
     if options.json:

@@ -46,6 +46,13 @@ PAUSE_SCHEDULE = "Pause a schedule: its due times are recorded, but nothing runs
 RESUME = "Resume a paused task or queue."
 
 
+def from_one(text: str) -> int:
+    """A whole number from 1."""
+    if not (text.isascii() and text.isdigit() and 0 < int(text) < 10**9):
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1, found {text!r}")
+    return int(text)
+
+
 def parser() -> argparse.ArgumentParser:
     """Build the parser of all commands, with their help."""
     top = argparse.ArgumentParser(prog="duey", description="Create, run and operate a Duey service.")
@@ -95,7 +102,7 @@ def parser() -> argparse.ArgumentParser:
     command(commands, "status", state.status, as_json, ready)
     word = {"metavar": "TEXT", "nargs": "+"}
     page = (
-        *forms, ("--limit", {"type": int, "default": 25, "metavar": "N", "help": "how many at most"}),
+        *forms, ("--limit", {"type": from_one, "default": 25, "metavar": "N", "help": "how many at most"}),
         ("--cursor", {"metavar": "CURSOR", "help": "those after the ones that an earlier call has shown"}),
     )  # fmt: skip
     which_jobs = (
@@ -191,7 +198,7 @@ def parser() -> argparse.ArgumentParser:
     command(alert, "test", alerts.alerts_test, ("channel", {"metavar": "CHANNEL", "help": "name of the channel"}))
     command(commands, "drill", alerts.drill)
     form = ("--format", {"choices": ("csv", "json"), "default": "csv", "help": "json: one object per line"})
-    most = ("--limit", {"type": int, "metavar": "N", "help": "the newest N lines only"})
+    most = ("--limit", {"type": from_one, "metavar": "N", "help": "the newest N lines only"})
     command(commands, "audit", accounts.audit, form, most, as_json)
     command(commands, "record", history.record)
     command(commands, "prune", history.prune)

@@ -18,6 +18,7 @@ from duey.monitor.history.queries.search import ArgumentFilter
 
 LIVE = (SCHEDULED, QUEUED, BLOCKED, RETRYING)
 MOST_RUNNING = 500
+PAGE, PAGES = 500, 20
 
 
 class Listing:
@@ -41,6 +42,17 @@ class Listing:
                 return JobRows((), None)
         rows = self._history.job_rows(self._searched(wanted), limit, place, deep=place is not None)
         return replace(self._with_live(rows, wanted), next=rows.next and f"b{rows.next}")
+
+    def newest(self, wanted: JobFilter, most: int, cursor: str | None = None) -> JobRows:
+        """Return as many jobs, newest first, read in pages. A filter that few match finds fewer, with a cursor."""
+        rows: list[JobRow] = []
+        for _ in range(PAGES):  # a filter that finds little takes long for each
+            page = self.page(wanted, min(PAGE, most - len(rows)), cursor)
+            rows += page.rows
+            cursor = page.next
+            if cursor is None or len(rows) >= most:
+                break
+        return replace(page, rows=tuple(rows))
 
     def counts(self, wanted: JobFilter) -> dict[str, Count]:
         """Return the number of jobs in each state."""

@@ -11,6 +11,7 @@ import pytest
 
 from duey.api.views import VIEWS
 from duey.model.job import STATES
+from duey.monitor.web import listing
 from tests.cli.conftest import Run
 from tests.monitor.conftest import Clock
 from tests.monitor.web.world import World
@@ -34,6 +35,7 @@ REFUSED = [
     ("jobs --since soon", 1, "since: expected a length such as 90s"),
     ("jobs --cursor x", 1, "the cursor is not valid"),
     ("jobs --state gone", 2, "usage:"),
+    ("jobs --limit 0", 2, "expected a whole number from 1, found '0'"),
     ("job no-such-job", 1, "no job has the id 'no-such-job'"),
     ("errors no-such-error", 1, "no error has the id 'no-such-error'"),
     ("errors --fix", 2, "expected the id of an error"),
@@ -108,6 +110,13 @@ def test_jobs_are_filtered_as_on_their_page(run, command, ids):
 def test_what_is_refused_changes_nothing(run, command, status, sentence):
     found, out, err = run(*command.split(" "))
     assert (found, out) == (status, "") and sentence in err and (status == 2 or err.count("\n") == 1), (found, out, err)
+
+
+def test_more_than_a_page_is_read_in_pages(run: Run, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(listing, "PAGE", 50)
+    found = [each["id"] for each in json.loads(run("jobs", "--json", "--limit", "400")[1])["jobs"]]
+    assert len(found) == len(set(found)) == 400
+    assert len(run("jobs", "--limit", "120", "--csv")[1].splitlines()) == 121
 
 
 def test_older_jobs_follow_with_the_cursor(run: Run):
