@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from duey.model.job import WorkerInfo
 from tests.acceptance.deployment import Deployment
 from tests.acceptance.processes import kill
 from tests.acceptance.variants import sqlite_only
@@ -101,8 +102,14 @@ def test_a_worker_that_is_killed_without_a_job_is_told(deployment: Deployment, p
     deployment.configure(hook(peer, rules="worker_killed"))
     deployment.app("--web", DUEY_TEST_HASTE="1")
     deployment.consumer(1, "process")
-    deployment.wait_ended([deployment.tasks.note(1)])  # now its supervisor knows its number
-    (worker,) = [each for each in deployment.control.workers() if each.workers]
+    deployment.wait_ended([deployment.tasks.note(1)])
+
+    def serving() -> WorkerInfo:
+        (worker,) = [each for each in deployment.control.workers() if each.workers]
+        return worker
+
+    worker = serving()
+    wait_until(lambda: serving().heartbeat_at > worker.heartbeat_at, 30, "its supervisor knows its number")
     kill(worker.pid)
     wait_until(lambda: peer.received, 30, "its death is told")
     (message,) = told(peer)

@@ -33,7 +33,7 @@ def test_no_time_out_leaves_a_lock_behind(deployment: Deployment, kind: str):
 @sqlite_in_suite
 @pytest.mark.parametrize("kind", ["process"])
 def test_a_timeout_is_honoured_whatever_the_body_does(deployment: Deployment, kind: str):
-    deployment.consumer(4, kind)
+    deployment.consumer(4, kind, DUEY_TEST_DUMP_S="10")
     tasks = deployment.tasks
     jobs = [
         tasks.note(1, 60, timeout=0.5),

@@ -2,7 +2,8 @@
 
 Every body writes to the ledger (tests.acceptance.ledger) before and after its work: one line, appended whole, so that
 it survives the kill of its process. Where DUEY_TEST_DIE_AT names a step of the engine, the process that comes to it
-first kills itself there (duey.faults); DUEY_TEST_SYNC_S makes the disk slow, DUEY_TEST_HASTE waits of alerts short.
+first kills itself there (duey.faults); DUEY_TEST_SYNC_S makes the disk slow, DUEY_TEST_HASTE waits of alerts short,
+DUEY_TEST_DUMP_S the wait for a stack longer.
 """
 
 from __future__ import annotations
@@ -57,6 +58,10 @@ if "DUEY_TEST_DIE_AT" in os.environ:
     faults.point = die_once
 if "DUEY_TEST_SYNC_S" in os.environ:
     faults.point = sync_slowly
+if "DUEY_TEST_DUMP_S" in os.environ:  # a busy machine is slower
+    from duey.execution import stacks
+
+    stacks.DUMP_S = float(os.environ["DUEY_TEST_DUMP_S"])
 if "DUEY_TEST_HASTE" in os.environ:  # of alerts: what is waited for in vain is not waited for that long
     from duey.alerts import drill, notifications, senders
 
