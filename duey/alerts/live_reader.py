@@ -7,7 +7,9 @@ from typing import Any
 
 from peewee import SqliteDatabase
 
+from duey.alerts.rules.schedules import UNDECIDED
 from duey.alerts.rules.snapshot import EACH, NEVER, Away, Live, Occurrence, QueueSeen, RunningJob, ScheduleSeen
+from duey.config.alerts import Alerts
 from duey.control.service import Control
 from duey.errors import StorageUnavailable
 from duey.model.job import WorkerInfo
@@ -30,8 +32,8 @@ RUN_TIMES = "SELECT run_buckets, run_max_ms FROM figures WHERE task = ? AND tier
 class LiveReader:
     """Reads the present state. It remembers since when no consumer ran, and since when nothing was recorded."""
 
-    def __init__(self, control: Control, began_at: float, with_p95: bool = False) -> None:
-        self._control, self._began_at, self._with_p95 = control, began_at, with_p95
+    def __init__(self, control: Control, began_at: float, options: Alerts) -> None:
+        self._control, self._began_at, self._options = control, began_at, options
         self._consumer_at: float | None = None
         self._away: Away | None = None
         self._behind: tuple[float | None, float] | None = None  # recorded_at, and since when it has not moved
@@ -53,12 +55,37 @@ class LiveReader:
         return Live(
             tuple(QueueSeen(q.name, q.waiting, q.oldest_age_s or 0.0) for q in queues if not q.paused),
             self._consumer_seen_at(db, workers, now),
-            tuple(self._running(db, workers, now)) if self._with_p95 else (),
-            tuple(ScheduleSeen(name, _occurrences(db, name, alerts)) for name in names),
+            tuple(self._running(db, workers, now)) if self._options.slow_factor is not None else (),
+            tuple(ScheduleSeen(name, self._occurrences(db, name, alerts, now)) for name in names),
             self._unrecorded_s(events, recorded_at, now),
             events,
             schedules_since,
         )
+
+    def _occurrences(
+        self, db: SqliteDatabase, schedule: str, alerts: Mapping[str, str], now: float
+    ) -> tuple[Occurrence, ...]:
+        rows: Any = db.execute_sql(SLOTS, (schedule, OCCURRENCES)).fetchall()
+        found = [_occurrence(row, alerts) for row in rows]
+        for n, each in enumerate(found):
+            if each.outcome in UNDECIDED:
+                if now - each.at > self._options.late_s:
+                    found[n] = self._with_start(each)
+                break  # older ones start before it
+        return tuple(found)
+
+    def _with_start(self, each: Occurrence) -> Occurrence:
+        """Add when its run started, which the history knows only when that has ended. Where nobody knows it any more
+        (the job was tried before, or was removed), the outcome is left open."""
+        if each.started_at is not None or each.outcome == "waiting":
+            return each
+        try:
+            stored = self._control.storage.get_job(each.job_id or "")
+        except StorageUnavailable:
+            stored = None
+        if stored is None or stored.job.attempt > int(stored.finished_at is not None):
+            return each._replace(outcome="unknown")
+        return each._replace(started_at=stored.started_at)
 
     def _consumer_seen_at(self, db: SqliteDatabase, workers: Sequence[WorkerInfo], now: float) -> float | None:
         if any(each.workers for each in workers):
@@ -101,11 +128,6 @@ def alerts_of(control: Control) -> Mapping[str, str]:
     """Return the option `alert` of the tasks that set one, by full name. Each drill is told."""
     known = control.known
     return {drill.TASK: EACH, **{known.full(cls): cls.alert for cls in known.all() if hasattr(cls, "alert")}}
-
-
-def _occurrences(db: SqliteDatabase, schedule: str, alerts: Mapping[str, str]) -> tuple[Occurrence, ...]:
-    found: Any = db.execute_sql(SLOTS, (schedule, OCCURRENCES)).fetchall()
-    return tuple(_occurrence(row, alerts) for row in found)
 
 
 def _occurrence(row: Any, alerts: Mapping[str, str]) -> Occurrence:

@@ -38,7 +38,7 @@ class Watch:
         self._outbox = Outbox(database, place, clock)
         self.senders = Senders(self.channels, self._outbox, lambda: self.evaluator.leading)
         reader = Reader(
-            history, LiveReader(control, clock(), options.slow_factor is not None), options,
+            history, LiveReader(control, clock(), options), options,
             lambda: alerts_of(control), folders,
             settings.periodic.backup_folder if options.backup_hours is not None else None, self._problem,
             self.peers.seen,

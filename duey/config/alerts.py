@@ -31,7 +31,7 @@ RULES = {
     "job_failed": "a job failed for good",
     "schedule_missed": "a run of a schedule was missed",
     "schedule_failed": "a run of a schedule failed",
-    "schedule_late": "a run of a schedule started more than late_s after it was due",
+    "schedule_late": "a run of a schedule had not started late_s after it was due",
     "schedule_overdue": "a schedule has not succeeded within its interval",
     "queue_age": "the oldest waiting job of a queue has waited longer than queue_age_s",
     "no_consumer": "no consumer has run, or the storage of the queue was away, for no_consumer_s",

@@ -71,7 +71,9 @@ class FakeControl:
         self.events, self.away = 0, False
         self.schedules = FakeSchedules()
         self.tasks: dict[str, str] = {}  # full name: its option alert
-        self.storage = SimpleNamespace(schedule_store=SimpleNamespace(schedules=self._schedules))
+        self.stored: dict[str, Any] = {}  # jobs of the queue by id
+        store = SimpleNamespace(schedules=self._schedules)
+        self.storage = SimpleNamespace(schedule_store=store, get_job=self.stored.get)
         tasks = self.tasks
         self.known = SimpleNamespace(
             all=lambda: [SimpleNamespace(full=name, alert=alert) for name, alert in tasks.items()],
@@ -119,7 +121,7 @@ class World:
         outbox = Outbox(database, PLACE, self.clock)
         self.senders = [Sender(each, outbox, lambda: True) for each in self.channels.values()]
         self.unwritten: list[Message] = []
-        live = LiveReader(self.control, self.clock(), self.options.slow_factor is not None)  # type: ignore[arg-type]
+        live = LiveReader(self.control, self.clock(), self.options)  # type: ignore[arg-type]
         self.store, self.outbox = Store(database), outbox
         self.evaluator = Evaluator(
             self.store,

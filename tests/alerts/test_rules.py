@@ -72,6 +72,18 @@ def late_slot(world: World) -> None:
     world.slot("nightly", world.at - 400, "late", "late")
 
 
+def unstarted_slot(world: World) -> None:
+    """It is queued since it was due; then it starts, and ends, and the history hears of that late."""
+    due = world.at
+    world.control.stored["waits"] = SimpleNamespace(job=SimpleNamespace(attempt=0), started_at=None, finished_at=None)
+    world.story.enqueue("waits", due)
+    world.slot("nightly", due - DAY, "on time")
+    world.slot("nightly", due, "running", "waits")
+    world.turn(290)
+    assert world.told() == []
+    world.clock.advance(20)
+
+
 def in_time(world: World) -> None:
     world.story.enqueue("on time", world.at)
     world.slot("nightly", world.at, "on time", "on time")
@@ -166,6 +178,7 @@ BOTH_WAYS = [  # rule, settings, what turns it bad, what turns it well
     ("schedule_missed", {}, lambda w: w.slot("nightly", w.at, "missed", reason="down"), in_time),
     ("schedule_failed", {}, lambda w: w.slot("nightly", w.at, "failed", "x"), in_time),
     ("schedule_late", {}, late_slot, in_time),
+    ("schedule_late", {}, unstarted_slot, in_time),
     ("schedule_overdue", {}, hourly, in_time),
     ("schedule_overdue", {}, no_new_runs, lambda w: setattr(w.control.schedules, "since", None)),
     ("queue_age", {}, waits, lambda w: w.control.queue_infos.clear()),
@@ -345,6 +358,39 @@ def test_a_schedule_whose_interval_became_longer_is_not_overdue(world: World) ->
 
 def test_what_was_before_alerts_is_not_told(world: World) -> None:
     world.slot("nightly", -DAY, "failed", "x")
+    world.turn()
+    assert world.told() == []
+
+
+def test_a_run_that_starts_late_is_told_once_whether_it_waits_runs_or_has_ended(world: World) -> None:
+    unstarted_slot(world)
+    world.turn()
+    assert world.told() == [("opened", "schedule_late")]
+    due, stored = world.at - 315, world.control.stored["waits"]
+    stored.started_at = world.clock()
+    for ended in (False, True):
+        if ended:
+            stored.finished_at, stored.job.attempt = world.clock(), 1
+        world.turn(1000)
+        assert world.told() == [], "it runs, or has ended and the history does not know it yet"
+    world.slot("nightly", due, "on time", "waits")
+    world.story.done("waits", due + 320, due + 2000)
+    world.turn()
+    assert world.told() == [], "it was late"
+    in_time(world)
+    world.turn()
+    assert world.told() == [("closed", "schedule_late")]
+
+
+@rows("stored", [None, (1, None), (1, 5.0), (0, 5.0)])
+def test_a_run_whose_start_nobody_knows_or_that_started_in_time_is_not_late(new_world, stored) -> None:
+    """It was removed, waits to be tried again, is tried again, or just runs for long."""
+    world = new_world()
+    unstarted_slot(world)
+    attempt, started = stored or (0, None)
+    found = SimpleNamespace(job=SimpleNamespace(attempt=attempt), finished_at=None, started_at=None)
+    found.started_at = None if started is None else world.clock() - 300 + started
+    world.control.stored["waits"] = None if stored is None else found
     world.turn()
     assert world.told() == []
 

@@ -11,11 +11,12 @@ from duey.config.alerts import Alerts
 
 STANDS_S = 60.0
 WELL = ("on time", "late")
+UNDECIDED = ("running", "waiting")  # its job has not ended, or waits for the run before
 BAD = {"missed": "schedule_missed", "failed": "schedule_failed", "expired": "schedule_failed"}
 TITLES = {
     "schedule_missed": "Schedule {name}: a run was missed",
     "schedule_failed": "Schedule {name}: a run failed",
-    "schedule_late": "Schedule {name}: a run started late",
+    "schedule_late": "Schedule {name}: a run did not start in time",
     "schedule_overdue": "Schedule {name}: no run has succeeded in time",
 }
 
@@ -45,8 +46,11 @@ def _schedule(schedule: ScheduleSeen, s: Snapshot, limits: Alerts) -> Finding | 
     while bad < len(decided) and decided[bad].outcome in BAD:
         bad += 1
     started_at = max(newest.enqueued_at or 0.0, newest.started_at or 0.0)
+    undecided = next((each for each in schedule.occurrences if each.outcome in UNDECIDED), newest)
     if bad:
         rule = BAD[newest.outcome]
+    elif undecided.at > newest.at and (undecided.started_at or s.now) - undecided.at > limits.late_s:
+        rule, newest, started_at = "schedule_late", undecided, undecided.started_at or s.now
     elif started_at - newest.at > limits.late_s:
         rule = "schedule_late"
     elif s.now > _overdue_at(schedule.occurrences, newest, limits):
