@@ -1,6 +1,7 @@
 """What the JSON schema of a parameter tells a form and the help of the command line."""
 
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -44,6 +45,12 @@ def test_a_day_is_known_as_one():
     for hint, day in ((date, True), (date | None, True), (date | str, False), (datetime, False), (Any, False)):
         (parameter,) = call_schema(signature_of(hint)).parameters
         assert schema.is_date(parameter.schema) == day, hint
+
+
+def test_a_decimal_is_typed_as_text_and_a_number_or_text_is_not():
+    for hint, as_text in ((Decimal, True), (Decimal | None, True), (str, True), (float | str, False), (int, False)):
+        (parameter,) = call_schema(signature_of(hint)).parameters
+        assert schema.is_typed_as_text(parameter.schema) == as_text, hint
 
 
 def test_a_schema_that_leads_back_to_itself_ends():
