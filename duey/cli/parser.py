@@ -31,6 +31,7 @@ from duey.cli import (
     services,
     state,
     tasks,
+    verbs,
 )  # fmt: skip
 from duey.model.job import STATES
 
@@ -166,8 +167,8 @@ def parser() -> argparse.ArgumentParser:
     each = ("--json", {"action": "store_true", "help": "print a JSON object for each line"})
     command(commands, "logs", logs.logs, one_job, follow, each)
     for verb, text in (("retry", RETRY), ("cancel", CANCEL), ("delete", DELETE)):
-        command(commands, verb, jobs.verb(verb), ids, *which_jobs, yes, text=text)
-    command(commands, "run-now", jobs.run_now, ("ids", {"metavar": "ID", "nargs": "+", "help": "ids of jobs"}))
+        command(commands, verb, verbs.verb(verb), ids, *which_jobs, yes, text=text)
+    command(commands, "run-now", verbs.run_now, ("ids", {"metavar": "ID", "nargs": "+", "help": "ids of jobs"}))
     for verb, text in (("pause", PAUSE), ("resume", RESUME)):
         which = command(commands, verb, tasks.steer(verb), text=text).add_mutually_exclusive_group(required=True)
         which.add_argument("target", metavar="TASK", nargs="?", help="name of the task")
