@@ -4,7 +4,7 @@
 2. close: once nothing runs, the source refuses every change. It stays so.
 3. begin: the target refuses every change by others, and is emptied.
 4. copy: a batch of items and how far the copy is, in one transaction of the target.
-5. compare: both are read again, item by item.
+5. compare: both are read again, item by item, and the target is synced to the disk.
 6. leave: the source says where it was moved to. Its data stay.
 7. arrive: the target may be used.
 
@@ -83,6 +83,8 @@ def move(
     found = compared(source, target, tell)
     jobs = ", ".join(f"{count:,} {state}" for state, count in sorted(found.states.items())) or "none"
     tell("compared", f"{found.sections[JOBS]:,} jobs ({jobs}) and all else: SHA-256 {found.digest[:16]} on both sides")
+    for warning in target.sync():
+        tell("warning", warning)
     source.leave(marker.becomes(LEFT), LEFT_WORDS.format(here=source.label, there=target.label))
     point("move.left")
     numbers = source.numbers()

@@ -221,6 +221,9 @@ class Transfer(Protocol):
     def write(self, section: str, items: Sequence[Any], marker: Marker) -> None:
         """Store items, and the marker whose cursor is behind them."""
 
+    def sync(self) -> list[str]:
+        """Make what was written survive a power cut. Returns why that is not certain, one sentence each."""
+
     def arrive(self, marker: Marker, numbers: Numbers) -> None:
         """The copy is complete: continue after these numbers, and end the fence."""
 

@@ -6,6 +6,7 @@ nobody changes any more, and writes by transactions of plain commands.
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from duey.storage.redis.transfer_writer import ItemWriter
 from duey.storage.transfer import HOLD, Contents, Marker, Numbers, TargetNotEmpty, Transfer
 
 HOLDS = " ".join(HOLD)  # as it stands in `pauses`
+SYNC_S = 2.0  # within which a server that syncs every second has done so
 STAYS = ("meta", "move", "fence")
 COUNTERS = ("seq", "event", "worker", "manual")
 
@@ -154,6 +156,18 @@ class RedisTransfer(Transfer):
             for item in items:
                 put(pipe, item)
             pipe.set(self.key("move"), marker.as_json())
+
+    def sync(self) -> list[str]:
+        """Until the server has written its log of commands to the disk, which it does each second."""
+        warnings = preflight.warnings(self._server)
+        if not warnings:
+            try:
+                self._redis.execute_command("WAITAOF", 1, 0, int(SYNC_S * 1000))
+            except exceptions.ResponseError:  # before Redis 7.2
+                time.sleep(SYNC_S)
+            except exceptions.RedisError as exc:
+                raise self._server.explain(exc, sent=True) from exc
+        return warnings
 
     def arrive(self, marker: Marker, numbers: Numbers) -> None:
         with self._write() as pipe:

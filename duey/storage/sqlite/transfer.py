@@ -210,18 +210,17 @@ class SqliteTransfer(Transfer):
                 put(con, "hand", numbers.manual)
             put(con, "move", marker.becomes(marker.state, numbers=self.numbers()).as_json())
             con.execute("delete from meta where key = 'fence'")
-        self.sync()
 
     def lift(self, marker: Marker) -> None:
         with self._write() as con:
             put(con, "move", marker.as_json())
             con.execute("delete from meta where key = 'fence'")
 
-    def sync(self) -> None:
-        """Also the name of a new file."""
-        folder = os.open(os.path.dirname(os.path.abspath(self.path)), os.O_RDONLY)
+    def sync(self) -> list[str]:
+        folder = os.open(os.path.dirname(os.path.abspath(self.path)), os.O_RDONLY)  # the name of a new file
         os.fsync(folder)
         os.close(folder)
+        return []
 
     def used_since(self, numbers: Numbers) -> bool:
         now = self.numbers()
