@@ -29,6 +29,7 @@ from duey.errors import BadRequest, Conflict
 from duey.monitor.history import History
 
 MAX_PAGE = 200
+OPEN_TITLES = "SELECT title FROM incidents WHERE closed_at IS NULL AND rule <> ? ORDER BY n DESC"
 NOTIFICATION = "id, channel, kind, state, attempts, answer, created_at, due_at, attempted_at, ended_at"
 NOTIFICATIONS = f"SELECT {NOTIFICATION} FROM notifications WHERE incident = ? ORDER BY n"
 LAST_SENT = """SELECT ended_at, answer FROM notifications WHERE channel = ? AND state = 'sent'
@@ -179,10 +180,10 @@ class AlertService:
                 raise UnknownIncident(id)
             return _view(db, store.incident_of(row))
 
-    def open(self) -> tuple[Incident, ...]:
-        """Return the open incidents, newest first; those of a drill are left out."""
-        found = [each for each in self._store.open().values() if each.rule != DRILL]
-        return tuple(sorted(found, key=lambda each: -each.n))
+    def open_titles(self) -> tuple[str, ...]:
+        """Return the titles of the open incidents, newest first; those of a drill are left out."""
+        with self._database.reading() as db:
+            return tuple(title for (title,) in db.execute_sql(OPEN_TITLES, (DRILL,)).fetchall())
 
     def open_count(self) -> int:
         """Return how many incidents are open, also of drills."""

@@ -28,8 +28,8 @@ def show_state(cli_context: CliContext) -> None:
 
     try:
         alerts = service_of(cli_context)
-        if found := alerts.open():
-            echo(f"open incidents: {len(found)}, the newest: {found[0].title}")
+        if titles := alerts.open_titles():
+            echo(f"open incidents: {len(titles)}, the newest: {titles[0]}")
         for channel in alerts.channel_views():
             if channel.is_failing:
                 echo(f"channel {channel.name}: failed last: {channel.error}; {channel.waiting} messages wait")

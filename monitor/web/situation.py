@@ -51,7 +51,7 @@ class Reader:
             asked(history.seen_workers) or (),
             asked(lambda: history.missed_slots(since)) or (),
             [each for each in groups.groups if each.last_seen >= since] if groups else (),
-            [each.title for each in asked(self._alerts.open) or ()],
+            asked(self._alerts.open_titles) or (),
             asked(lambda: control.stranded(workers, queues)) or (),
             "" if health.schedules_since is None else shown(health.schedules_since),
         )

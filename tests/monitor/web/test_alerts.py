@@ -17,7 +17,8 @@ SLOW = "Queue slow: jobs wait longer than 10 min"
 
 
 def incident(world: World, title: str) -> Incident:
-    return next(each for each in world.site.services.alerts.open() if each.title == title)
+    found = world.site.services.alerts.incidents("open").rows
+    return next(each.incident for each in found if each.incident.title == title)
 
 
 def test_open_incidents_come_first_and_say_who_was_told(world: World, admin: Browser) -> None:

@@ -251,7 +251,7 @@ def test_all_times_are_in_the_zone_of_the_service_or_that_of_the_browser(world: 
     assert answer.headers["location"] == "/monitor/alerts" and "httponly" in answer.cookies[0].lower()
     page = admin.follow(answer)
     assert "As of 2027-01-15 05:00:00 -03" in page.words and 'data-zone="America/Argentina/Buenos_Aires"' in page.text
-    (id, *_) = [each.id for each in world.site.services.alerts.open()]
+    (id, *_) = [each.incident.id for each in world.site.services.alerts.incidents("open").rows]
     answer = admin.follow(admin.post(f"/monitor/alerts/{id}/mute", {"until": "2027-01-15T06:30"}))
     assert "Muted until 06:30 -03" in answer.words
     assert world.site.services.alerts.incident(id).incident.muted_until == 1_800_000_000 + 5400

@@ -40,7 +40,7 @@ def json_of(path: str) -> str:
 def every_action(world: World) -> dict[str, dict[str, str]]:
     """Each action of the site, on something that it could act on."""
     worker = world.presences[0].n if world.presences else 1
-    incident = next((each.id for each in world.site.services.alerts.open()), "none")
+    incident = next((each.incident.id for each in world.site.services.alerts.incidents("open").rows), "none")
     return {
         "/jobs/failed-0/retry": {}, "/jobs/queued-0/cancel": {}, "/jobs/failed-1/again": {},
         "/jobs/scheduled-0/run": {}, "/jobs/running-0/stack": {}, "/jobs/failed-0/share": {},
