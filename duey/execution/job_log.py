@@ -97,6 +97,7 @@ class JobLog(logging.Handler):
         super().__init__(logging.INFO)
         self._here = threading.local()  # log: None outside of a body, its token, or its AttemptLog once it has a line
         self.live: LiveLog | None = None
+        self.stdout: Stdout | None = None  # where what is printed is kept
         self.installed = False
 
     def begin(self, token: int = 0) -> None:
@@ -110,8 +111,8 @@ class JobLog(logging.Handler):
 
     def end(self) -> list[Line] | None:
         """The body of this thread has ended. Returns its lines, if there are any."""
-        if isinstance(sys.stdout, Stdout):
-            sys.stdout.end_line()
+        if self.stdout is not None:
+            self.stdout.end_line()
         log, self._here.log = self._here.log, None
         if type(log) is not AttemptLog:
             return None
@@ -216,4 +217,4 @@ def capture_print(huey: Any) -> None:
     """Give what bodies print to their logs, if the settings or a task ask for that. Called in worker processes."""
     everywhere = huey.settings.log.capture_print
     if everywhere or any(getattr(task, "capture_print", False) for task in huey._registry._registry.values()):
-        sys.stdout = Stdout(sys.stdout, everywhere)
+        sys.stdout = job_log_handler.stdout = Stdout(sys.stdout, everywhere)
