@@ -53,18 +53,13 @@ def test_not_json(world: World, client: Client, body: bytes, sentence: str) -> N
     assert world.control.all == {}
 
 
-@rows("value", [None, True, 1, 1.5, "add", []])
-def test_json_but_no_object(client: Client, value: Any) -> None:
-    answer = post(client, json.dumps(value).encode())
-    assert answer.status == 422
-    assert answer.json["detail"].startswith("expected an object, found")
-
-
-def test_surrogate_pairs_and_large_integers_are_json(world: World, client: Client) -> None:
+def test_json_but_no_object_and_what_is_json(client: Client) -> None:
+    for value in (None, True, 1, 1.5, "add", []):
+        answer = post(client, json.dumps(value).encode())
+        assert answer.status == 422 and answer.json["detail"].startswith("expected an object, found"), value
     body = b'{"task": "echo", "args": ["\\ud83e\\udd86", "\\\\ud800", ' + b"9" * 1000 + b"]}"
     answer = post(client, body)
-    assert answer.status == 202
-    assert answer.json["args"] == ["🦆", "\\ud800", int("9" * 1000)]
+    assert (answer.status, answer.json["args"]) == (202, ["🦆", "\\ud800", int("9" * 1000)])
 
 
 class TestDepth:
@@ -76,6 +71,8 @@ class TestDepth:
             return (opening * times + "1" + closing * times).encode()
 
         assert decode(nested(50 // levels))
+        wide = [[{"a": '[[{"\\'}]] * 500
+        assert decode(json.dumps(wide).encode()) == wide, "width and brackets in strings do not count"
         with pytest.raises(Refusal, match="deeper than 50"):
             decode(nested(50 // levels + 1))
 
@@ -84,10 +81,6 @@ class TestDepth:
         answer = post(client, body)
         assert answer.status == 400
         assert "deeper than 50" in answer.json["detail"]
-
-    def test_width_and_brackets_in_strings_do_not_count(self) -> None:
-        wide = [[{"a": '[[{"\\'}]] * 500
-        assert decode(json.dumps(wide).encode()) == wide
 
     @rows("unit", [b'"', b'\\"', b"\\", b'"[', b"[]{}", b'"\\"[{'])
     def test_is_found_in_linear_time(self, unit: bytes) -> None:
@@ -106,21 +99,15 @@ class TestSize:
         assert (answer.status, answer.json["type"]) == (413, "urn:duey:too-large")
         assert "64 KB" in answer.json["detail"]
 
-    def test_is_refused_before_it_is_read(self, client: Client) -> None:
+    def test_its_length_is_read_first(self, client: Client) -> None:
         class Unread(io.BytesIO):
             def read(self, *size: Any) -> bytes:
                 raise AssertionError
 
-        environ = {"wsgi.input": Unread(), "CONTENT_LENGTH": str(10**12)}
-        assert post(client, b"", **environ).status == 413
-
-    @rows("length", ["-1", "1.5", "x", "+5", "٣", "1_0"])
-    def test_a_length_that_is_none(self, client: Client, length: str) -> None:
-        assert post(client, b"{}", CONTENT_LENGTH=length).status == 400
-        assert post(client, b"{}", CONTENT_LENGTH="9" * 5000).status == 413
-
-    def test_less_than_announced(self, client: Client) -> None:
-        answer = post(client, b'{"task": "echo"}', CONTENT_LENGTH="999")
+        for length, status in (*((each, 400) for each in ("-1", "1.5", "x", "+5", "٣", "1_0")), ("9" * 5000, 413)):
+            assert post(client, b"{}", CONTENT_LENGTH=length).status == status, length
+        assert post(client, b"", CONTENT_LENGTH=str(10**12), **{"wsgi.input": Unread()}).status == 413
+        answer = post(client, b'{"task": "echo"}', CONTENT_LENGTH="999")  # less than that comes
         assert (answer.status, answer.json["type"]) == (400, "urn:duey:bad-request")
 
 
@@ -166,18 +153,14 @@ class TestChunked:
         assert answer.status == 202
 
 
-NOT_JSON = [None, "", "text/json", "text/plain", "application/problem+json", "application/json; charset=latin1"]
+UNDECLARED = [None, "", "text/json", "text/plain", "application/problem+json", "application/json; charset=latin1"]
 DECLARED = [JSON, "application/json; charset=utf-8", 'APPLICATION/JSON;charset="UTF-8"', "application/json;odata=x"]
 
 
-@rows("content_type", NOT_JSON)
-def test_not_declared_as_json(world: World, client: Client, content_type: str | None) -> None:
-    answer = post(client, b'{"task": "echo"}', content_type)
-    assert (answer.status, answer.json["type"]) == (415, "urn:duey:not-json-type")
+def test_it_has_to_be_declared_as_json(world: World, client: Client) -> None:
+    for content_type in UNDECLARED:
+        answer = post(client, b'{"task": "echo"}', content_type)
+        assert (answer.status, answer.json["type"]) == (415, "urn:duey:not-json-type"), content_type
     assert world.control.all == {}
-
-
-@rows("content_type", DECLARED)
-def test_declared_as_json(client: Client, content_type: str) -> None:
-    assert is_json(content_type)
-    assert post(client, b'{"task": "echo"}', content_type).status == 202
+    for content_type in DECLARED:
+        assert is_json(content_type) and post(client, b'{"task": "echo"}', content_type).status == 202, content_type
