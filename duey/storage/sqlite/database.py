@@ -1,10 +1,9 @@
 """The SQLite file of the queue: connections, transactions and errors.
 
 Connections are opened on first use, once for each process; a forked child never uses those of its parent. There are
-three roles. `synced`: commits are synced (`durability = full`). `relaxed`: commits are not synced, because a lost
-one only runs a job again. `read`: never writes, one connection for each thread, so that a page never waits for the
-disk. A write transaction begins immediate and waits at most `busy_s` for the write lock. Every sqlite3 error becomes a
-subclass of StorageUnavailable.
+three roles. `synced`: commits are synced (`durability = full`). `relaxed`: commits are not synced, because a lost one
+only runs a job again. `read`: never writes, one connection for each thread, so that a page never waits for the disk. A
+write transaction begins immediate. Every sqlite3 error becomes a subclass of StorageUnavailable.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from duey.storage.transfer import StorageMoved
 CACHE = "pragma cache_size = -8000"  # KiB, for each writing connection
 READ_CACHE = "pragma cache_size = -2000"  # smaller, because each reading thread has one
 LOG_ROOM = 16 * 2**20  # bytes
-ROOMY = 3500  # pages of the log that fit into it
+SHORT, ROOMY = 250, 3500  # pages of the log after which it is moved into the file: without that room, and with it
 READ_BUSY_S = 0.2  # how long reading waits to give new jobs their place
 LOOK_AGAIN_S = (0.0002, 0.0008)  # between two attempts at a write lock that another process holds
 
@@ -117,9 +116,10 @@ class Database:
     def _log_pages(self) -> int:
         """From how many pages on a commit moves the log into the file. Consumers do that regularly. If there are none,
         nobody has given the log its length, and while it grows, each sync takes twice as long."""
+        log_bytes = 0
         with suppress(FileNotFoundError):
-            return ROOMY if os.stat(f"{self.path}-wal").st_size > LOG_ROOM // 2 else 1000
-        return 1000
+            log_bytes = os.stat(f"{self.path}-wal").st_size
+        return SHORT if self.durable and log_bytes <= LOG_ROOM // 2 else ROOMY
 
     def connection(self, role: str) -> sqlite3.Connection:
         """The connection of a role, opened if needed."""
@@ -166,8 +166,8 @@ class Database:
 
     @contextmanager
     def write(self, role: str, step: str = "", busy_s: float | None = None) -> Iterator[sqlite3.Connection]:
-        """One write transaction: all or nothing. In it every job has a place. `step` names the kill points at which
-        tests let the process die. `busy_s`: wait no longer for the write lock."""
+        """One write transaction: all or nothing. In it every job has a place. `step` names the kill points of tests.
+        `busy_s`: wait no longer for the write lock."""
         con = self.connection(role)
         point = faults.point if step else None
         with self._locks[role]:
@@ -277,7 +277,7 @@ class Database:
         system, and takes twice as long. The log exists while the file is open, so this is for processes that keep it
         open. What is written here is rolled back and overwritten later. On a disk that it would fill, there is none."""
         con = self.connection("synced")  # makes the folder
-        if not self.durable or files.free_bytes(self.path) < 2 * LOG_ROOM or self._log_pages() == ROOMY:
+        if self._log_pages() == ROOMY or files.free_bytes(self.path) < 2 * LOG_ROOM:
             return
         with self._locks["synced"], suppress(sqlite3.Error):  # without it everything works, only slower
             con.execute("pragma cache_size = 64")  # so that pages are written to the log before the rollback

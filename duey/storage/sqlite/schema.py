@@ -9,6 +9,8 @@ a worker changes counters in it). Besides, the job is in exactly one of five tab
     claimed    held by a worker: token = worker number << 32 | counter, never used again
     finished   done, failed, canceled or expired, with the result, until gone_at
 
+A new one may be in `inbox` instead, without a row in `jobs`, until the next transaction (duey.storage.sqlite.inbox).
+
 `outbox` holds what happened, for the history. An event is written in the transaction of the change itself. All instants
 are UTC epoch seconds.
 """
