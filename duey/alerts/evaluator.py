@@ -17,7 +17,7 @@ from duey.alerts.incidents import Change, Incident, Marks
 from duey.alerts.message import CLOSED, OPENED, Message, Place, message_about
 from duey.alerts.notifications import Planner
 from duey.alerts.past import COUNTERS, Counter
-from duey.alerts.reader import Explainer, Reader
+from duey.alerts.reader import Reader
 from duey.alerts.readings import Readings
 from duey.alerts.rules import service
 from duey.alerts.senders import Senders
@@ -39,11 +39,11 @@ class Evaluator:
 
     def __init__(
         self, store: Store, reader: Reader, planner: Planner, senders: Senders, options: Alerts, place: Place,
-        lease: Lease, start_drill: Callable[[], object], explainer: Explainer, clock: Callable[[], float] = time.time,
+        lease: Lease, start_drill: Callable[[], object], clock: Callable[[], float] = time.time,
     ) -> None:  # fmt: skip
         self._store, self._reader, self._planner, self._senders = store, reader, planner, senders
         self._options, self._place, self._lease, self._clock = options, place, lease, clock
-        self._start_drill, self._explainer, self._hourly_at = start_drill, explainer, 0.0
+        self._start_drill, self._hourly_at = start_drill, 0.0
         self._counters: list[Counter] = []  # that are still to be asked in this hour
         self.leading = False  # read by the senders
         self._next_at = 0.0  # monotonic
@@ -86,7 +86,7 @@ class Evaluator:
     def _explained(self, change: Change) -> Change:
         if change.kind != "open" or change.finding is None:
             return change
-        return change._replace(finding=self._explainer.explained(change.finding))
+        return change._replace(finding=self._reader.explained(change.finding))
 
     def _do_hourly(self) -> None:
         if time.monotonic() < self._hourly_at:

@@ -18,7 +18,7 @@ CALM_S = 900.0  # a flapping incident closes when its subject was well for so lo
 SURGE_S, SURGE = 60.0, 10  # an incident is told again, once, if it happened ten times as often a minute later
 REFRESHED_S = 60.0  # the figures of an open incident are written at most so often
 
-SINCE = "since the last success"  # how a fact begins that Explainer (duey.alerts.reader) adds
+SINCE = "since the last success"  # how a fact begins that is added to a finding about a job
 
 
 class Marks(NamedTuple):

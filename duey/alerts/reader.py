@@ -48,15 +48,17 @@ DEATH = """SELECT COALESCE(e.reason, ''), COALESCE(j.task, ''), COALESCE(j.id, '
 
 class Reader:
     """Reads one snapshot after the other. `alerts_of` returns the option `alert` of tasks that set one, by full name.
-    `problem` returns why nothing is recorded, if the recorder of this process knows."""
+    `problem` returns why nothing is recorded, if the recorder of this process knows. `runbook` returns that of a task
+    by its full name, or ''."""
 
     def __init__(
         self, history: History, live: LiveReader, options: Alerts, alerts_of: Callable[[], Mapping[str, str]],
         folders: Sequence[Path], backups: Path | None = None, problem: Callable[[], str] = lambda: "",
-        peers: Callable[[], tuple[PeerSeen, ...] | None] = lambda: (),
+        peers: Callable[[], tuple[PeerSeen, ...] | None] = lambda: (), runbook: Callable[[str], str] = lambda task: "",
     ) -> None:  # fmt: skip
         self._history, self._live, self._options, self._alerts_of = history, live, options, alerts_of
         self._folders, self._backups, self._problem, self._peers = folders, backups, problem, peers
+        self._runbook = runbook
 
     def read(self, marks: Marks, open_subjects: Mapping[str, float], now: float) -> Snapshot:
         """Return the snapshot. Raises HistoryUnavailable."""
@@ -128,6 +130,22 @@ class Reader:
                     found[row[0]] = _failed_job(*row, is_new=True)
         return tuple(found.values()), is_flood
 
+    def explained(self, finding: Finding) -> Finding:
+        """Return the finding with what helps to mend it, if it is about a job: the runbook of its task, and what
+        differs from the last success. Raises HistoryUnavailable."""
+        if not finding.job_id:
+            return finding
+        try:
+            job = self._history.job(finding.job_id)
+        except UnknownJob:
+            return finding
+        runbook, success = self._runbook(job.qualname), self._history.since_last_success(job.id)
+        facts: list[Fact] = []
+        if success is not None:
+            facts = [(f"{SINCE}: {each.label}", f"{each.now} (was {each.before})") for each in success.differences]
+        lines = (f"When it fails: {runbook}",) if runbook else ()
+        return replace(finding, lines=finding.lines + lines, facts=(*finding.facts, *facts))
+
     # outside of the databases
 
     def _disks(self) -> tuple[tuple[str, int], ...]:
@@ -155,26 +173,3 @@ def _failed_job(
     id: str, task: str, kind: Any, message: Any, at: float | None, *, is_new: bool, is_failed: bool = True
 ) -> FailedJob:
     return FailedJob(id, task, f"{kind}: {message}", at or 0.0, is_new, is_failed)
-
-
-class Explainer:
-    """Adds to a finding about a job what helps to mend it: the task's runbook, and what differs from the last success.
-    `runbook` returns that of a task by its full name, or ''."""
-
-    def __init__(self, history: History, runbook: Callable[[str], str]) -> None:
-        self._history, self._runbook = history, runbook
-
-    def explained(self, finding: Finding) -> Finding:
-        """Return the finding with more lines and facts, if it is about a job. Raises HistoryUnavailable."""
-        if not finding.job_id:
-            return finding
-        try:
-            job = self._history.job(finding.job_id)
-        except UnknownJob:
-            return finding
-        runbook, success = self._runbook(job.qualname), self._history.since_last_success(job.id)
-        facts: list[Fact] = []
-        if success is not None:
-            facts = [(f"{SINCE}: {each.label}", f"{each.now} (was {each.before})") for each in success.differences]
-        lines = (f"When it fails: {runbook}",) if runbook else ()
-        return replace(finding, lines=finding.lines + lines, facts=(*finding.facts, *facts))

@@ -12,7 +12,7 @@ from duey.alerts.evaluator import Evaluator
 from duey.alerts.live_reader import LiveReader, alerts_of
 from duey.alerts.notifications import Outbox, Planner
 from duey.alerts.peers import Peers
-from duey.alerts.reader import Explainer, Reader
+from duey.alerts.reader import Reader
 from duey.alerts.senders import Senders
 from duey.alerts.service import AlertService
 from duey.alerts.store import Store
@@ -41,12 +41,11 @@ class Watch:
             history, LiveReader(control, clock(), options), options,
             lambda: alerts_of(control), folders,
             settings.periodic.backup_folder if options.backup_hours is not None else None, self._problem,
-            self.peers.seen,
+            self.peers.seen, control.runbook,
         )  # fmt: skip
         self.evaluator = Evaluator(
             Store(database), reader, Planner(self.channels, options.cap_per_hour, place), self.senders, options, place,
-            Lease(database.path.with_name(f"{database.path.name}.alerts")), lambda: self.drill.start("weekly"),
-            Explainer(history, control.runbook), clock,
+            Lease(database.path.with_name(f"{database.path.name}.alerts")), lambda: self.drill.start("weekly"), clock,
         )  # fmt: skip
         self.drill = Drill(control, history, service)
         self._stop = threading.Event()

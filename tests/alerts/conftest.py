@@ -17,7 +17,7 @@ from duey.alerts.live_reader import LiveReader, alerts_of
 from duey.alerts.message import Message, Place
 from duey.alerts.notifications import Outbox, Planner
 from duey.alerts.peers import Peers
-from duey.alerts.reader import Explainer, Reader
+from duey.alerts.reader import Reader
 from duey.alerts.senders import Sender
 from duey.alerts.store import Store
 from duey.config.alerts import QuietHours
@@ -128,10 +128,11 @@ class World:
             Reader(
                 self.history, live, self.options, lambda: alerts_of(self.control), [self.folder],  # type: ignore[arg-type]
                 self.folder / "backups", peers=lambda: self.peers.seen(),
+                runbook=lambda task: self.runbooks.get(task, ""),
             ),
             Planner(self.channels, self.options.cap_per_hour, PLACE), self,  # type: ignore[arg-type]
             self.options, PLACE, Lease(self.folder / "alerts.lock"), lambda: self.drills.append(self.clock()),
-            Explainer(self.history, lambda task: self.runbooks.get(task, "")), self.clock,
+            self.clock,
         )  # fmt: skip
 
     def wake(self) -> None: ...
