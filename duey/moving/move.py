@@ -264,7 +264,7 @@ def discard(source: Transfer, target: Transfer, known: Marker) -> None:
         return  # nothing was copied yet
     if there.state == ARRIVED:
         used = MoveRefused(
-            f"jobs were accepted or run at {target.label} since: move them back with `duey move --from` that queue "
+            f"a consumer was started or a job accepted at {target.label} since: move back with `duey move --from` that queue "
             f"`--to {source.label}`"
         )
         words = TARGET_WORDS.format(here=target.label, there=source.label)

@@ -177,7 +177,7 @@ def test_there_and_back(pair, source, target):
     done = {worker.work() for _ in range(3)}
     scene.leave(worker)
     there.close()
-    with pytest.raises(MoveRefused, match="jobs were accepted or run at"):
+    with pytest.raises(MoveRefused, match="a consumer was started or a job accepted at"):
         both.undo()
     both.hueys.reverse()
     before = both.contents(0)
