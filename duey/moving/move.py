@@ -264,8 +264,8 @@ def discard(source: Transfer, target: Transfer, known: Marker) -> None:
         return  # nothing was copied yet
     if there.state == ARRIVED:
         used = MoveRefused(
-            f"a consumer was started or a job accepted at {target.label} since: move back with `duey move --from` that queue "
-            f"`--to {source.label}`"
+            f"a consumer was started or a job accepted at {target.label} since: move back with `duey move --from` that "
+            f"queue `--to {source.label}`"
         )
         words = TARGET_WORDS.format(here=target.label, there=source.label)
         if there.numbers is None or not target.fence(there, words):
