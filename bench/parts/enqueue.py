@@ -42,7 +42,7 @@ def measure(options: Options) -> Section:
         section.say("Not measured: " + "; ".join(f"{name}: {why}" for name, why in missing.items()))
     for name, wanted in (("duey_sqlite", 1.0), ("duey_redis", 0.8)):
         if name in known:
-            beside_huey(section, name, wanted, options)
+            beside_huey(section, name, known[name]["title"], wanted, options)
     if "duey_sqlite" in known:
         beside_raw(section, options)
         rate = median(bulk["duey_sqlite"])
@@ -50,20 +50,20 @@ def measure(options: Options) -> Section:
     return section
 
 
-def beside_huey(section: Section, name: str, wanted: float, options: Options) -> None:
+def beside_huey(section: Section, name: str, title: str, wanted: float, options: Options) -> None:
     """One by one in one process with plain Huey, in turns."""
-    other = name.replace("duey", "huey")
-    options.tell(f"enqueue: {name} beside {other}")
+    other = title.replace("Duey", "Huey")
+    options.tell(f"enqueue: {title} beside {other}")
     with running(name) as system:
         answer = system.run("bench.probes.beside", str(options.count(40)))
     clock, processor = ({key: [turn[which] for turn in turns] for key, turns in answer.items()} for which in (0, 1))
     ratio = median(ratios(clock["huey"], clock["duey"]))
     section.say(
-        f"{name} beside {other} in one process, in {len(clock['duey'])} turns of 100: "
+        f"{title} beside {other} in one process, in {len(clock['duey'])} turns of 100: "
         f"{median(clock['duey']) * 1e6:.0f} to {median(clock['huey']) * 1e6:.0f} µs, of the processor "
         f"{median(processor['duey']) * 1e6:.0f} to {median(processor['huey']) * 1e6:.0f} µs."
     )
-    section.reach.append((f"{name} one by one, to {other}", f"{wanted:g}x", times(ratio), ratio >= wanted))
+    section.reach.append((f"{title} one by one, to {other}, in turns", f"{wanted:g}x", times(ratio), ratio >= wanted))
 
 
 def beside_raw(section: Section, options: Options) -> None:
