@@ -15,7 +15,7 @@ HELD = {
     "task": "the task {name} is paused",
     "queue": "the queue {name} is paused",
     "unknown": "no consumer knows the task {name}, or its classes: deploy them, and the job runs; after 24 h it fails",
-    "limit": "as many jobs of {name} run as its limit allows",
+    "limit": "waiting for the limit of {name}",
     "rate": "the rate limit of {name} is used up for now",
     "lock": "the lock {name} is held",
 }
@@ -56,6 +56,10 @@ def why_not_running(
         return Because(first, due=job.eta)
     if job.reason:
         reason = _capital(held(job.reason))
+        if job.reason.startswith("limit "):
+            limited = job.reason.removeprefix("limit ")
+            running = sum(run.task == limited for each in workers for run in each.running)
+            reason += f" ({running} running)" if running else ""
         return Because(f"{reason}, by {paused[0]} ", due=paused[1]) if paused else Because(reason)
     serving = [each for each in workers if each.alive and each.worker_type != "alone"]
     if not serving:

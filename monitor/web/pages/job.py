@@ -6,6 +6,7 @@ it changes the job. If it is another one, nothing is changed, and the next page 
 
 from __future__ import annotations
 
+import contextlib
 from urllib.parse import urlencode
 
 from duey import errors
@@ -87,6 +88,8 @@ class JobPage:
 
     def cancel(self, request: Request, job_id: str) -> Done:
         back = self._services.links.job(job_id)
+        with contextlib.suppress(errors.Conflict, errors.UnknownJob):  # it does not run: there is nothing to see
+            ask_stack(self._services.control, job_id)  # while it still stands where it does not come on
         try:
             job = self._services.control.cancel(job_id, _was(request))
         except errors.Conflict as error:

@@ -28,19 +28,11 @@ def places(service: Service) -> list[str]:
     running = service.enqueue_jobs("talks", 300, "/nowhere")  # it waits there for a minute
     wait_until(lambda: client.get(f"/api/jobs/{running}/log").body["lines"], 30, "its log is seen")
     wait_until(lambda: service.deployment.control.job(job_id).state == "failed", 30, "the job failed")
+    client.post("/api/schedules", {"name": "monthly", "task": "note", "args": [1], "cron": "0 3 1 * *"})
     wait_until(lambda: client.get("/api/errors").body["errors"], 30, "the history knows of it")
-    pages = [
-        "",
-        "jobs?state=failed",
-        f"jobs/{job_id}",
-        f"jobs/{running}",
-        "errors",
-        "tasks",
-        "tasks/note",
-        "schedules",
-        "workers",
-    ]
-    pages += ["schedules/periodic.heartbeat", f"errors/{client.get('/api/errors').body['errors'][0]['fingerprint']}"]
+    cause = client.get("/api/errors").body["errors"][0]["fingerprint"]
+    pages = ["", "jobs?state=failed", f"jobs/{job_id}", f"jobs/{running}", "errors", f"errors/{cause}", "changes"]
+    pages += ["tasks", "tasks/note", "schedules", "schedules/monthly", "workers"]
     pages += ["alerts", "schedules/new?task=note", "audit", "account", "jobs/nobody"]
     pages += ["access", "access/new-account", "access/new-token", "account/second-factor"]
     pages += ["jobs", "schedules/new"] if SOAK else []  # these have less on them

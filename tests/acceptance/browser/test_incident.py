@@ -168,22 +168,6 @@ def test_rows_do_not_move_under_the_pointer_or_while_some_are_ticked(service: Se
     expect(rows).to_have_count(shown + 3)  # nothing is pointed at any more
 
 
-def test_a_schedule_is_made_in_three_clicks_with_its_next_runs_in_view(service: Service, open_page: Open) -> None:
-    page = open_page()
-    page.goto("/monitor/schedules/new?task=note")
-    page.get_by_label("Name", exact=True).fill("each-night")
-    page.get_by_label("Cron").fill("30 3 * *")
-    expect(page.locator("#preview")).to_contain_text("has five fields")
-    page.get_by_label("Cron").fill("30 3 * * *")
-    expect(page.locator("#preview")).to_contain_text("At 03:30 every day: ")
-    page.locator('[name="p:n"]').fill("1")
-    page.get_by_role("button", name="Create schedule").click()
-    expect(page.get_by_role("status").first).to_contain_text("Schedule each-night created; first run")
-    page.get_by_role("button", name="Remove").click()
-    page.get_by_role("button", name="Remove it").click()
-    expect(page.get_by_role("heading", level=1)).to_have_text("Schedules")
-
-
 def test_what_was_typed_survives_the_end_of_the_session(service: Service, open_page: Open) -> None:
     page = open_page(log_in=False)
     enter(page)

@@ -18,9 +18,11 @@ import resource
 import signal
 import sys
 import time
-from typing import Any
+from datetime import date
+from decimal import Decimal
+from typing import Any, Literal
 
-from duey import Retry, current_job, faults, huey
+from duey import Retry, canceled, current_job, faults, huey
 
 LEDGER = os.environ["DUEY_TEST_LEDGER"]
 MB = 1024 * 1024
@@ -80,6 +82,17 @@ def note(n: int, seconds: float = 0.0) -> int:
 
 
 @huey.task()
+def chained(n: int) -> None:
+    """Enqueue another job."""
+    note(n)
+
+
+@huey.task()
+def odd(price: Decimal, day: date, free: Any = None, color: Literal["red", "blue"] = "red") -> None:
+    """Take what is hard to type."""
+
+
+@huey.task()
 def loaded() -> list[str]:
     """Which libraries that only web and command line need are in this process."""
     return sorted({"pydantic", "pydantic_core", "bottle", "peewee"} & {name.partition(".")[0] for name in sys.modules})
@@ -87,10 +100,10 @@ def loaded() -> list[str]:
 
 @huey.task()
 def say(n: int, seconds: float) -> None:
-    """Talk for so many seconds, on both streams and through a logger."""
+    """Talk for so many seconds, on both streams and through a logger, unless it is to stop."""
     write(n, "begin")
     ends = time.monotonic() + seconds
-    while time.monotonic() < ends:
+    while time.monotonic() < ends and not canceled():
         print(f"job {n} goes on", flush=True)
         print(f"job {n} goes on", file=sys.stderr, flush=True)
         logging.getLogger(__name__).info("job %s goes on", n)

@@ -175,7 +175,12 @@ def test_tracebacks() -> None:
         (replace(JOB, state="retrying", eta=NOW + 60), [], "The last attempt failed; the next one is due "),
         (replace(JOB, reason="task tasks.add"), [WORKER], "The task add is paused"),
         (replace(JOB, reason="queue slow"), [WORKER], "The queue slow is paused"),
-        (replace(JOB, reason="limit tasks.add"), [WORKER], "As many jobs of add run as its limit allows"),
+        (replace(JOB, reason="limit tasks.add"), [WORKER], "Waiting for the limit of add"),
+        (
+            replace(JOB, reason="limit tasks.add"),
+            [replace(WORKER, running=(Running("a", "tasks.add", NOW),))],
+            "Waiting for the limit of add (1 running)",
+        ),
         (replace(JOB, reason="unknown tasks.add"), [WORKER], "No consumer knows the task add"),
         (
             replace(JOB, state="retrying", eta=NOW + 2, reason="lock a.b"),
