@@ -18,7 +18,10 @@ ARGUMENTS = [
 WIDE, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 
 
-SETTINGS = {"service": {"name": "Night watch"}, "tasks": {"modules": "workload, talking_tasks"}}
+SETTINGS = {
+    "service": {"name": "Night watch"}, "tasks": {"modules": "workload, talking_tasks"},
+    "consumer": {"workers": 4},  # some are busy for a test
+}  # fmt: skip
 
 
 class Service:
