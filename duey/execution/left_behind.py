@@ -4,6 +4,7 @@ wait here but cannot be read with the settings."""
 from __future__ import annotations
 
 import logging
+import re
 from typing import Any
 
 from duey import errors
@@ -38,11 +39,11 @@ def before_the_name(storage: Any) -> list[str]:
 def elsewhere(settings: Settings) -> list[str]:
     """Jobs that wait in the other storage that the settings name. Redis is asked only if its URL is not the default."""
     storage = settings.storage
+    file, server = f"sqlite:///{storage.path}", re.sub("//[^/]*@", "//", storage.url)  # without its password
     if storage.backend == "redis":
         from duey.storage.sqlite.peek import waiting_in
 
-        count, url = waiting_in(storage.path), f"sqlite:///{storage.path}"
-        here = f"redis://... with [storage] name {storage.name}"
+        count, url, here = waiting_in(storage.path), file, server
         if found := before_the_name(storage):
             return found
     elif storage.url != type(storage).__dataclass_fields__["url"].metadata["default"]:
@@ -50,7 +51,7 @@ def elsewhere(settings: Settings) -> list[str]:
             from duey.storage.redis.preflight import waiting_in as waiting_on
         except ImportError:  # the client of Redis is optional
             return []
-        count, url, here = waiting_on(storage.url, storage.name), "redis://...", f"sqlite:///{storage.path}"
+        count, url, here = waiting_on(storage.url, storage.name), server, file
     else:
         return []
     if not count:

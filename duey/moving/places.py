@@ -52,14 +52,16 @@ class Place(NamedTuple):
 
 
 def place_of(url: str | None, settings: Settings, name: str | None = None) -> Place:
-    """The place that a URL names, None: that of the settings. `name`: as `[storage] name`. Raises MoveRefused."""
+    """The place that a URL names, None: that of the settings. `name`: as `[storage] name`. The password of `[storage]
+    url` need not be repeated. Raises MoveRefused."""
     if name is not None and not re.fullmatch(NAME, name):
         raise MoveRefused(f"expected a name of 1 to 64 letters, digits or _ . -, found {name!r}: correct --name")
     storage = replace(settings.storage, name=name or settings.storage.name)
     if url is None:
         return Place(storage)
     if url.startswith(REDIS):
-        return Place(replace(storage, backend="redis", url=url))
+        named, configured = Place(replace(storage, backend="redis", url=url)), Place(replace(storage, backend="redis"))
+        return configured if named.label == configured.label and "@" not in url else named  # with its password
     try:
         file = sqlite_path(database(url, settings.root))
     except Refused:

@@ -44,3 +44,10 @@ def test_a_place_hides_its_password(tmp_path):
     assert place.lines()[2] == "url = redis://USER:PASSWORD@host:1/0"
     relative = place_of("sqlite:///data/x.db", settings(tmp_path))
     assert relative.label == f"sqlite:///{tmp_path}/data/x.db"
+
+
+def test_the_password_of_the_settings_need_not_be_repeated(tmp_path):
+    config = tmp_path / "config.ini"
+    config.write_text("[storage]\nurl = redis://me:hunter2@host:1/0\n")
+    for url, found in (("host:1/0", "me:hunter2@host:1/0"), ("you@host:1/0", "you@host:1/0"), ("host:2/0", "host:2/0")):
+        assert place_of(f"redis://{url}", load(config, {})).storage.url == f"redis://{found}"

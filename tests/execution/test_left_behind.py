@@ -25,13 +25,13 @@ def test_jobs_in_the_storage_that_is_not_configured_any_more(tmp_path: Path, red
     before.storage.enqueue_jobs([job("a"), job("b", eta=9e9)])
     (sentence,) = said(after)
     assert sentence.startswith(f"2 jobs wait at sqlite:///{file}, but [storage] backend is redis")
-    assert f"`duey move --from sqlite:///{file} --to redis://" in sentence
+    assert f"`duey move --from sqlite:///{file} --to {redis_server.url}`" in sentence
     source, target = (place_of(None, huey.settings).opened(create=True) for huey in (before, after))
     move(source, target, lambda *_: None, lambda: None, 1)
     assert said(after) == []
     back = opened(tmp_path, f"sqlite:///{tmp_path}/other.db", name, storage_url=redis_server.url)
     (sentence,) = said(back)
-    assert sentence.startswith("2 jobs wait at redis://..., but [storage] backend is sqlite")
+    assert sentence.startswith(f"2 jobs wait at {redis_server.url}, but [storage] backend is sqlite")
     for each in (before, after, back):
         each.storage.close()
     source.close()
