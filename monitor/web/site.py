@@ -149,7 +149,10 @@ class Site(bottle.Bottle):
         """Return the kept message: its kind, its text, and the address that undoes what it tells, or ''."""
         try:
             kind, text, undo = json.loads(unquote(self.cookies.message(request.environ)))
-            can_undo = request.is_admin and self.services.links.own(undo) and undo.endswith(UNDOING)
+            undo = str(undo)
+            # A path alone: what is sent to /jobs/17/delete?/resume, or to /jobs/17/delete#/resume, deletes.
+            is_path = self.services.links.own(undo) and not {"?", "#"} & set(undo)
+            can_undo = request.is_admin and is_path and undo.endswith(UNDOING)
             return (kind, str(text), undo if can_undo else "") if kind in (GOOD, NOTE, BAD) else None
         except (ValueError, TypeError):
             return None

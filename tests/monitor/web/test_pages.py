@@ -262,7 +262,10 @@ def test_a_pause_can_be_undone_where_it_is_told(world: World, admin: Browser) ->
         assert paused(), path
         resumed = admin.follow(admin.post(verb(told, "Undo")))
         assert not paused() and "Undo" not in resumed.words, path
-    for forged in ("/monitor/jobs/failed-0/delete", "https://evil.test/resume", "/monitor/../x/resume"):
+    for forged in (
+        "/monitor/jobs/failed-0/delete", "https://evil.test/resume", "/monitor/../x/resume",
+        "/monitor/jobs/failed-0/delete?sure=1&x=/resume", "/monitor/jobs/failed-0/cancel#/resume", ["/resume"],
+    ):  # fmt: skip
         admin.post("/monitor/tasks/add/pause")
         (name,) = [each for each in admin.jar if "message" in each]
         admin.jar[name] = quote(json.dumps(["good", "Look", forged]))
