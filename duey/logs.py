@@ -9,7 +9,6 @@ import json
 import logging
 import sys
 from collections.abc import Iterable
-from datetime import datetime, timezone
 
 from duey import clock
 from duey import files as config_files
@@ -99,8 +98,7 @@ class Utc(logging.Formatter):
         return message, more
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
-        instant = datetime.fromtimestamp(record.created, timezone.utc)
-        return instant.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return clock.rfc3339(record.created) or ""
 
 
 class Json(Utc):

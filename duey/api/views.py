@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import datetime, timezone
-from functools import lru_cache
 from operator import attrgetter
 from typing import Any
 from urllib.parse import quote
 
+from duey.clock import rfc3339
 from duey.control.schedules import CATCH_UP, OUTCOMES, OVERLAP
 from duey.model.job import STATES, Job, WorkerInfo
 
@@ -53,22 +52,6 @@ def array(name: str) -> dict[str, Any]:
 def object_of(**properties: Any) -> dict[str, Any]:
     """Return the schema of an object that always has all of these properties."""
     return {"type": "object", "required": list(properties), "properties": properties}
-
-
-def rfc3339(at: float | None) -> str | None:
-    """Convert epoch seconds to the form 2030-01-01T00:00:00.000Z."""
-    if at is None:
-        return None
-    try:
-        second, ms = divmod(round(at * 1000), 1000)
-        return f"{_to_the_second(second)}.{ms:03d}Z"
-    except (ValueError, OverflowError, OSError):  # outside of the calendar's range; Python code can enqueue such a job
-        return None
-
-
-@lru_cache(maxsize=1024)  # consecutive views mostly have the same seconds
-def _to_the_second(second: int) -> str:
-    return datetime.fromtimestamp(second, timezone.utc).isoformat()[:19]
 
 
 class View:

@@ -6,11 +6,11 @@ import argparse
 import json
 import re
 import sys
-import time
 from collections.abc import Callable
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
+from duey import clock
 from duey.cli import output
 from duey.cli.context import CliContext, Refused, echo
 from duey.cli.output import Column, when
@@ -74,14 +74,14 @@ def user_list(cli_context: CliContext, options: argparse.Namespace) -> None:
 
 def view_of(*names: str) -> Callable[[Any], dict[str, Any]]:
     """What makes JSON of these attributes of an account, a session or a token, with times as in the API."""
-    from duey.api.views import rfc3339
+
+    def field(name: str, value: Any) -> Any:
+        if name.endswith(("_at", "_until")):
+            return clock.rfc3339(value)
+        return sorted(value) if name == "scopes" else value
 
     def view(value: Any) -> dict[str, Any]:
-        shown = {name: getattr(value, name) for name in names}
-        return {
-            name: rfc3339(each) if name.endswith(("_at", "_until")) else sorted(each) if name == "scopes" else each
-            for name, each in shown.items()
-        }
+        return {name: field(name, getattr(value, name)) for name in names}
 
     return view
 
@@ -173,7 +173,7 @@ def token_list(cli_context: CliContext, options: argparse.Namespace) -> None:
     With --json: `tokens`, each with `name`, `scopes`, `created_at`, `last_used_at`, `expires_at`, `rotated_at`,
     `previous_until` and `previous_used_at`.
     """
-    now = time.time()
+    now = clock.now()
 
     def row(token: Token) -> tuple[object, ...]:
         ends = f"{'expired' if token.has_expired(now) else 'expires'} {when(token.expires_at)}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
 from typing import Any
 
 from duey import clock
@@ -34,32 +33,26 @@ def errors(cli_context: CliContext, options: argparse.Namespace) -> None:
     for mark, state in MARKS.items():
         if getattr(options, mark):
             group = known(cli_context.history.mark_group(options.id, state), options.id)
-            cli_context.audit(f"{mark} error", f"{group.type} in {group.task}", group.count)
+            cli_context.audit(f"{mark} error", f"{group.type} in {group.task}", group.count, group.fingerprint)
     group = known(cli_context.history.error_group(options.id), options.id)
     if options.json:
         output.print_json(as_json(group))
         return
-    for line in lines_of(group, cli_context.control.runbook(group.qualname)):
+    for line in output.facts(facts_of(group, cli_context.control.runbook(group.qualname))):
         echo(line)
 
 
 def listed(cli_context: CliContext, options: argparse.Namespace) -> None:
     """The list."""
     from duey.api.views import ERROR_GROUP
+    from duey.monitor.web.listing import newest_errors
 
     state = None if options.state == "all" else options.state
     text = " ".join(options.search) if options.search else None
-    found: list[Any] = []
-    cursor = options.cursor
-    while len(found) < options.limit:
-        page = cli_context.history.error_groups(state, options.task, text, options.limit - len(found), cursor)
-        found += page.groups
-        cursor = page.next
-        if cursor is None:
-            break
-    output.show(options, "errors", found, ERROR_GROUP.of, COLUMNS, row_of, next=cursor)
-    if cursor and not options.json:
-        echo(f"for older ones add: --cursor {cursor}", err=True)
+    page = newest_errors(cli_context.history, state, options.task, text, options.limit, options.cursor)
+    output.show(options, "errors", page.groups, ERROR_GROUP.of, COLUMNS, row_of, next=page.next)
+    if page.next and not options.json:
+        echo(f"for older ones add: --cursor {page.next}", err=True)
 
 
 def row_of(group: Any) -> tuple[object, ...]:
@@ -82,11 +75,11 @@ def as_json(group: Any) -> dict[str, Any]:
     return {**ERROR_GROUP.of(group), "frames": list(group.frames)}
 
 
-def lines_of(group: Any, runbook: str) -> Iterator[str]:
-    """A group as text."""
+def facts_of(group: Any, runbook: str) -> dict[str, Any]:
+    """A group in full, as text."""
     from duey.monitor.web.display.formats import count
 
-    facts = {
+    return {
         "error": group.fingerprint, "state": group.state, "what": f"{group.type}: {group.message}",
         "task": f"{group.task} ({group.qualname})",
         "count": f"{group.count} since {when(group.first_seen)}: {count(group.last_hour)} in the last hour, "
@@ -95,6 +88,3 @@ def lines_of(group: Any, runbook: str) -> Iterator[str]:
         "regressed": group.regressed_at and when(group.regressed_at), "raised in": "\n".join(group.frames),
         "what to do": runbook, "its jobs": f"duey jobs --error {group.fingerprint}",
     }  # fmt: skip
-    for name, value in facts.items():
-        for n, line in enumerate(str(value).splitlines() if value else ()):
-            yield f"{'' if n else name:<10}  {line}"

@@ -106,13 +106,13 @@ def job(cli_context: CliContext, options: argparse.Namespace) -> None:
 
 def as_json(made: Any, found: Any, past: Any, why: str | None) -> dict[str, Any]:
     """A job with all that is known of it."""
-    from duey.api import views as of_api
+    from duey.api.views import ATTEMPT
 
     steps = [
-        {"at": of_api.rfc3339(each.at), "kind": each.kind, "worker": each.worker, "reason": each.reason}
+        {"at": clock.rfc3339(each.at), "kind": each.kind, "worker": each.worker, "reason": each.reason}
         for each in (past.timeline if past else ())
     ]
-    attempts = [of_api.ATTEMPT.of(each) for each in (past.attempts if past else ())]
+    attempts = [ATTEMPT.of(each) for each in (past.attempts if past else ())]
     children = [row.job.id for row in past.children] if past else []
     return {**made.job(found), "why": why, "attempts": attempts, "timeline": steps, "children": children}
 
@@ -138,9 +138,7 @@ def lines_of(found: Any, past: Any, why: str | None, runbook: str) -> Iterator[s
         "result": json.dumps(found.result, ensure_ascii=False, default=str) if found.state == "done" else None,
         "error": found.error and f"{found.error.type}: {found.error.message}", "what to do": runbook,
     }  # fmt: skip
-    for name, value in facts.items():
-        for n, line in enumerate(str(value).splitlines() if value else ()):
-            yield f"{'' if n else name:<10}  {line}"
+    yield from output.facts(facts)
     for each in past.attempts if past else ():
         ran = "" if each.run_ms is None else f", ran {duration(each.run_ms)}"
         ran += "".join(f", {used}" for used, _ in [resources(each, None)] if used)

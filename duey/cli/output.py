@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, TypeVar
 
@@ -105,6 +105,13 @@ def fit(columns: Sequence[Column], widths: Sequence[int], window: int) -> dict[i
             return shown
         del shown[max(droppable, key=lambda n: columns[n].drop)]
         shown = {n: widths[n] for n in shown}
+
+
+def facts(values: Mapping[str, Any]) -> Iterator[str]:
+    """Lines with a name and its value, which may have several lines. Empty values are left out."""
+    for name, value in values.items():
+        for n, line in enumerate(str(value).splitlines() if value else ()):
+            yield f"{'' if n else name:<10}  {line}"
 
 
 def _print(fields: Sequence[str], shown: dict[int, int]) -> None:

@@ -86,18 +86,18 @@ def parser() -> argparse.ArgumentParser:
             made.add_argument(*flags, **extra)
         return made
 
+    as_json = ("--json", {"action": "store_true", "help": "print one JSON object"})
     stdin = ("--password-stdin", {"action": "store_true", "help": "read the password from standard input"})
     made = command(
         commands, "check", check.check,
         ("--queue", {"action": "store_true", "help": "also check what waits against these task files"}),
         ("--deploy", {"action": "store_true", "help": "also check for production"}),
-        ("--json", {"action": "store_true", "help": "print one JSON object"}),
+        as_json,
     )  # fmt: skip
     made.set_defaults(context={"reads_only": True})
     made = added(commands, "doctor", inspect.getdoc(doctor.doctor) or "")
     made.add_argument("--json", action="store_true", help="print one JSON object")
     made.set_defaults(service="doctor")
-    as_json = ("--json", {"action": "store_true", "help": "print one JSON object"})
     forms = as_json, ("--csv", {"action": "store_true", "help": "print CSV with the fields of --json"})
     ready = ("--ready", {"action": "store_true", "help": "exit status 0 if it is ready, whatever needs attention"})
     command(commands, "status", state.status, as_json, ready)

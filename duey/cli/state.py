@@ -45,9 +45,7 @@ def status(cli_context: CliContext, options: argparse.Namespace) -> int:
 
 def counts_of(counts: Any) -> dict[str, Any] | None:
     """The numbers of unfinished jobs by state, None where they are not known."""
-    from duey.api.views import rfc3339
-
-    return counts and {**vars(counts), "oldest_queued_at": rfc3339(counts.oldest_queued_at)}
+    return counts and {**vars(counts), "oldest_queued_at": clock.rfc3339(counts.oldest_queued_at)}
 
 
 def lines_of(found: Any, problems: list[str], sentence: str) -> list[str]:

@@ -42,13 +42,11 @@ def one(cli_context: CliContext, name: str, job_id: str) -> int:
     from duey.errors import BadRequest, Conflict
     from duey.monitor.web.verbs import Verbs
 
-    control = cli_context.control
-    acts = {"retry": control.requeue, "cancel": control.cancel, "run now": control.run_now}
     try:
-        if name == "delete":
-            Verbs(control, cli_context.history).forget(job_id, None)
-        else:  # also where the history cannot be used
-            acts[name](job_id)
+        if name == "run now":
+            cli_context.control.run_now(job_id)
+        else:
+            Verbs(cli_context.control, cli_context.history).one(name, job_id, None)
     except (BadRequest, Conflict) as exc:
         echo(exc, err=True)
         return FAILED

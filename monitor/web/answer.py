@@ -21,13 +21,13 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from bottle import response
 
+from duey.clock import rfc3339
 from duey.monitor.web.refusal import Refusal
 from duey.monitor.web.render import Renderer
 from duey.monitor.web.request import Request, tag_of
@@ -88,7 +88,7 @@ def _plain(value: Any, key: str = "") -> Any:
         return str(value) if isinstance(value, str) else value
     if isinstance(value, (int, float)):
         if key in INSTANTS or key.endswith("_at"):
-            return _instant(value)
+            return rfc3339(value)
         return value if math.isfinite(value) else str(value)
     if is_dataclass(value) and not isinstance(value, type):
         value = {each.name: getattr(value, each.name) for each in fields(value)}
@@ -105,13 +105,6 @@ def _given(value: Any) -> Any:
     if isinstance(value, dict):
         return {str(name): _given(each) for name, each in value.items()}
     return [_given(each) for each in value] if isinstance(value, (list, tuple)) else value
-
-
-def _instant(at: float) -> str | None:
-    try:
-        return datetime.fromtimestamp(at, timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    except (ValueError, OverflowError, OSError):
-        return None
 
 
 CSP = (

@@ -13,7 +13,7 @@ from dataclasses import replace
 from duey.control.service import Control
 from duey.errors import BadRequest, UnknownTask
 from duey.model.job import BLOCKED, QUEUED, RETRYING, RUNNING, SCHEDULED, Job
-from duey.monitor.history import Count, History, JobFilter, JobRow, JobRows
+from duey.monitor.history import Count, ErrorGroup, ErrorGroups, History, JobFilter, JobRow, JobRows
 from duey.monitor.history.queries.search import ArgumentFilter
 
 LIVE = (SCHEDULED, QUEUED, BLOCKED, RETRYING)
@@ -126,6 +126,20 @@ class Listing:
             elif wanted.state is None:
                 shown.append(replace(row, job=job))
         return replace(rows, rows=tuple(shown))
+
+
+def newest_errors(
+    history: History, state: str | None, task: str | None, text: str | None, most: int, cursor: str | None = None
+) -> ErrorGroups:
+    """Return as many error groups, the last seen first, read in pages."""
+    found: list[ErrorGroup] = []
+    while len(found) < most:
+        page = history.error_groups(state, task, text, most - len(found), cursor)
+        found += page.groups
+        cursor = page.next
+        if cursor is None:
+            break
+    return ErrorGroups(tuple(found), cursor)
 
 
 def _begun(job: Job, at: float | None) -> Job:

@@ -169,7 +169,10 @@ def test_an_error_in_full_and_its_marks(run: Run, world: World):
         assert f"state       {state}\n" in run("errors", fingerprint, mark)[1]
         assert json.loads(run("errors", fingerprint, "--json")[1])["state"] == state
         assert fingerprint in run("errors", "--state", state)[1]
-    assert [each.action for each in world.access.audit.page(limit=3)] == ["reopen error", "fix error", "mute error"]
+    told = [(each.action, each.detail) for each in world.access.audit.page(limit=3)]
+    assert told == [(f"{mark} error", fingerprint) for mark in ("reopen", "fix", "mute")], (
+        "as the error's page shows them"
+    )
 
 
 def test_an_action_on_many_jobs_acts_on_those_that_need_it(run: Run, world: World, clock: Clock):

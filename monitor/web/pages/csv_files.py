@@ -8,17 +8,15 @@ from typing import Any
 
 from duey.model.job import Job
 from duey.monitor.access.export import csv_row
-from duey.monitor.history import ErrorGroup
 from duey.monitor.web.display.formats import rfc3339
 from duey.monitor.web.forms.filters import read_filter
-from duey.monitor.web.listing import Listing
+from duey.monitor.web.listing import Listing, newest_errors
 from duey.monitor.web.refusal import Refusal
 from duey.monitor.web.request import Request
 from duey.monitor.web.route import File, Route, get
 from duey.monitor.web.services import Services
 
 LINES = 5_000  # takes about half a second
-PAGE = 200
 JOBS = (
     "id", "task", "qualname", "state", "queue", "priority", "by", "enqueued_at", "eta", "started_at", "finished_at",
     "wait_ms", "run_ms", "attempt", "retries_left", "crashes", "worker", "parent", "reason", "args", "kwargs",
@@ -52,16 +50,8 @@ class CsvFiles:
         """The error groups of a tab, the last seen first."""
         query = request.query
         state, task, text = query.get("state") or "open", query.get("task")[:200], query.get("q")[:200]
-        found: list[ErrorGroup] = []
-        cursor = None
-        while len(found) < LINES:
-            page = self._services.history.error_groups(
-                None if state == "all" else state, task or None, text or None, PAGE, cursor
-            )
-            found += page.groups
-            cursor = page.next
-            if cursor is None:
-                break
+        wanted = None if state == "all" else state
+        found = newest_errors(self._services.history, wanted, task or None, text or None, LINES).groups
         names = [name.removesuffix("_id") for name in ERRORS]  # as in the API
         return _file("errors.csv", names, (_fields(each, ERRORS) for each in found))
 
