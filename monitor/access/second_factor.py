@@ -73,6 +73,7 @@ class SecondFactors:
     ) -> None:
         self._database, self._throttle, self._clock = database, throttle, clock
         self._issuer, self._given_key = issuer, key
+        self._own_key = secrets.token_bytes(KEY_BYTES)  # of this process
         self.key_file = database.path.with_suffix(".key")
 
     def begin(self, account: Account) -> Enrolment:
@@ -128,22 +129,27 @@ class SecondFactors:
         Counted for the account alone, whatever the address, as only someone with the password comes here. Raises
         TooManyAttempts, and KeyLost for a code of an app.
         """
-        key = f"second-factor-{account.id}"
+        source = f"second factor {account.id}"  # a device of no browser: no name that is tried counts for it
         try:
-            left = self._throttle.admit(key, key)
+            left = self._throttle.admit("", "", source)
         except TooManyAttempts:
             security.note(security.SECOND_FACTOR_THROTTLED, address, account.name)
             raise
         with self._database.writing() as db:
             found = self._checked(db, account, code)
         if found:
-            self._throttle.forgive(key)
+            self._throttle.forgive("", "", source)
             security.note(security.LOGIN_SUCCEEDED, address, account.name, factor=found)
         else:
             security.note(security.SECOND_FACTOR_FAILED, address, account.name)
             if left == 0:
                 security.note(security.LOCK_OUT, address, account.name)
         return found
+
+    def mark(self, text: str) -> str:
+        """Return the HMAC (64 hex digits) of a text, which nobody can make from access.db alone. Without the key it is
+        one of this process."""
+        return hmac.new(self._key() or self._own_key, f"pending:{text}".encode(), hashlib.sha256).hexdigest()
 
     def remove(self, account: Account, ends_sessions: bool = False) -> bool:
         """Turn the second factor off; return False if it is off. `ends_sessions`: the phone may be in other hands."""

@@ -63,7 +63,7 @@ class Cookies:
     def set_pending(self, environ: Mapping[str, Any], account: Account, now: float) -> None:
         """Note that this browser has given the password of the account, and must give a code within PENDING_S."""
         what = f"{account.id}.{account.password_version}.{int(now + PENDING_S)}"
-        value = f"{what}.{self._access.csrf.mark('pending', what)}.{account.name}"
+        value = f"{what}.{self._access.second_factors.mark(what)}.{account.name}"
         self._write(environ, self._name(environ, "pending"), value, max_age=PENDING_S)
 
     def pending(self, environ: Mapping[str, Any], now: float) -> Account | None:
@@ -72,7 +72,7 @@ class Cookies:
         if len(parts) < 5:
             return None
         *numbers, proof, name = parts
-        right = self._access.csrf.mark("pending", ".".join(numbers))
+        right = self._access.second_factors.mark(".".join(numbers))
         if not hmac.compare_digest(right.encode(), proof.encode("utf-8", "surrogatepass")):
             return None
         account_id, version, until = map(int, numbers)

@@ -146,6 +146,17 @@ def test_guesses_are_limited_by_account_whatever_the_address(
     assert check(account_of(ada), app.code(), HOME) == "code"
 
 
+def test_no_stranger_slows_down_somebody_who_mistypes_a_code(
+    ada: Access, enrolled: tuple[App, list[str]], clock: Clock
+) -> None:
+    clock.now += STEP_S
+    owner = account_of(ada)
+    assert ada.second_factors.check(owner, "000000", HOME) == ""
+    for n in range(21):
+        ada.accounts.authenticate(f"second-factor-{owner.id}", "wrong", f"198.51.100.{n}")
+    assert ada.second_factors.check(owner, enrolled[0].code(), HOME) == "code"
+
+
 def test_the_right_password_alone_takes_no_failure_back(ada: Access, enrolled: tuple[App, list[str]]) -> None:
     for _ in range(9):
         ada.accounts.authenticate("ada", "wrong", HOME)
