@@ -256,25 +256,26 @@
   if (whole) whole.hidden = false;
   countTicked();
 
-  // What was typed is kept in this tab until the next page, for the case that the log-in is over when it is sent.
-  const TYPED = "duey-typed";
+  // What was typed is kept in this tab until the next page, for the case that the log-in is over when it is sent: then
+  // until the same person has logged in again.
+  const TYPED = "duey-typed", who = $(".me") && $(".me").textContent;
   const fieldsOf = (form) => all("input:not([type=hidden]), textarea, select", form).filter((each) => each.name);
+  const keepTyped = (kept) => { try { sessionStorage.setItem(TYPED, JSON.stringify(kept)); } catch { /* too large, or forbidden */ } };
   doc.addEventListener("submit", (event) => {
     const form = event.target;
     if (!form.matches("[data-keep]")) return;
-    const typed = fieldsOf(form).map((each) => [each.name, each.value]);
-    try { sessionStorage.setItem(TYPED, JSON.stringify([form.elements.page.value, typed])); } catch { /* too large, or forbidden */ }
+    keepTyped({ who, page: form.elements.page.value, typed: fieldsOf(form).map((each) => [each.name, each.value]) });
   });
   const restoreTyped = () => {
-    if ($("#login")) return;
-    let page, typed;
+    let kept;
     try {
-      [page, typed] = JSON.parse(sessionStorage.getItem(TYPED) || "[]");
+      kept = JSON.parse(sessionStorage.getItem(TYPED) || "{}");
       sessionStorage.removeItem(TYPED);
     } catch { return; }
+    if ($("#login")) return keepTyped({ ...kept, loggedOut: true });
     const form = $("form[data-keep]");
-    if (!form || page !== location.pathname + location.search) return;
-    for (const [name, value] of typed) if (form.elements[name] && form.elements[name].value !== undefined) form.elements[name].value = value;
+    if (!form || !kept.loggedOut || kept.who !== who || kept.page !== location.pathname + location.search) return;
+    for (const [name, value] of kept.typed) if (form.elements[name] && form.elements[name].value !== undefined) form.elements[name].value = value;
     const fold = form.closest("details");
     if (fold) fold.open = true;
     const note = Object.assign(doc.createElement("p"), { className: "message note", textContent: "You were logged out before it was sent: what you typed is here again, and nothing was done." });

@@ -168,6 +168,14 @@ def test_rows_do_not_move_under_the_pointer_or_while_some_are_ticked(service: Se
     expect(rows).to_have_count(shown + 3)  # nothing is pointed at any more
 
 
+def log_in_here(page: Page) -> None:
+    """Log in at the page that asks for it."""
+    first = made_accounts()[1]
+    page.get_by_label("Name", exact=True).fill(first.account)
+    page.get_by_label("Password").fill(first.password)
+    page.get_by_role("button", name="Log in").click()
+
+
 def test_what_was_typed_survives_the_end_of_the_session(service: Service, open_page: Open) -> None:
     page = open_page(log_in=False)
     enter(page)
@@ -177,13 +185,38 @@ def test_what_was_typed_survives_the_end_of_the_session(service: Service, open_p
     page.context.clear_cookies()
     page.get_by_role("button", name="Run", exact=True).click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Log in")
-    first = made_accounts()[1]
-    page.get_by_label("Name", exact=True).fill(first.account)
-    page.get_by_label("Password").fill(first.password)
-    page.get_by_role("button", name="Log in").click()
+    log_in_here(page)
     expect(page.get_by_text("what you typed is here again")).to_be_visible()
     assert page.locator('[name="p:n"]').input_value() == "41"
     page.get_by_role("button", name="Run", exact=True).click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("scheduled")
     page.goto("/monitor/tasks/note")
     assert page.locator('[name="p:n"]').input_value() == "", "once only"
+
+
+def test_what_was_typed_is_for_the_one_who_typed_it_and_was_not_sent(service: Service, open_page: Open) -> None:
+    job_id = service.enqueue_jobs("flaky", 1, 99, retries=0)
+    ended(service, job_id, "failed")
+    page = open_page(log_in=False)
+    enter(page)
+    page.goto(f"/monitor/jobs/{job_id}")
+    page.locator("form[data-keep]").evaluate("form => { form.action = form.action.replace('was=failed', 'was=done') }")
+    page.get_by_text("Edit arguments and retry").click()
+    again, note = page.get_by_role("button", name="Retry with these"), page.get_by_text("You were logged out before")
+    again.click()
+    expect(page.get_by_text("Nothing was changed")).to_be_visible()
+    expect(note).to_have_count(0)  # the session lasted
+    page.get_by_text("Edit arguments and retry").click()
+    page.locator("#edit").get_by_label("failures").fill("12345")
+    page.context.clear_cookies()
+    again.click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Log in")
+    page.evaluate(
+        "() => { const key = 'duey-typed', kept = JSON.parse(sessionStorage[key]); "
+        "sessionStorage[key] = JSON.stringify({ ...kept, who: 'another' }) }"
+    )
+    log_in_here(page)
+    expect(page).to_have_url(re.compile(f"/monitor/jobs/{job_id}$"))
+    page.get_by_text("Edit arguments and retry").click()
+    expect(note).to_have_count(0)
+    assert page.locator("#edit").get_by_label("failures").input_value() == "99"
