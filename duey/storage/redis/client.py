@@ -21,19 +21,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from redis import exceptions
-from redis.backoff import NoBackoff
 from redis.connection import ConnectionPool
-from redis.retry import Retry
 
 from duey import errors
-from duey.storage.redis import preflight
+from duey.storage.redis import address, preflight
 from duey.storage.redis.resp import packed, short_answer
 from duey.storage.transfer import StorageMoved
 
-CONNECT_S = 2.0
 ANSWER_S = 10.0  # longest wait for an answer
 BLOCK_S = 5.0  # longest blocking wait at a list; below ANSWER_S, so that it does not look like a dead server
-IDLE_S = 30.0  # a connection that was idle for longer is checked by a command before it is used
 FRESH_S = 0.1  # one that was idle for less is used without looking whether the server has closed it
 
 
@@ -60,13 +56,7 @@ class Server:
     def pool(self) -> ConnectionPool:
         """The connections of this process. Raises Misconfigured for an invalid URL."""
         if self._pool is None or self._pid != os.getpid():
-            try:
-                self._pool = ConnectionPool.from_url(
-                    self.url, protocol=2, socket_connect_timeout=CONNECT_S, socket_timeout=ANSWER_S,
-                    socket_keepalive=True, health_check_interval=IDLE_S, retry=Retry(NoBackoff(), 0),
-                )  # fmt: skip
-            except ValueError as exc:
-                raise errors.Misconfigured(f"[storage] url is not the URL of a Redis server ({exc})") from None
+            self._pool = address.make_pool(self.url, ANSWER_S)
             self._idle = []
             self._pid = os.getpid()
             self._opening = threading.RLock()  # a thread of the parent may have held the other one
@@ -75,8 +65,7 @@ class Server:
     @property
     def address(self) -> str:
         """The address of the server, without user and password."""
-        place = self.pool.connection_kwargs
-        return str(place.get("path") or f"{place.get('host', 'localhost')}:{place.get('port', 6379)}")
+        return address.shown(self.pool)
 
     def close(self) -> None:
         """Close the connections of this process. New ones are opened when needed."""
@@ -222,12 +211,14 @@ class Server:
         maybe = None if sent else False
         if isinstance(exc, exceptions.TimeoutError):
             return RedisAway(f"{at} does not answer ({text}): see whether it hangs", maybe)
-        return RedisAway(f"{at} cannot be reached ({text}): start it, or correct [storage] url", maybe)
+        return RedisAway(f"{at} cannot be reached ({text}): {address.what_to_do(text)}", maybe)
 
     def _explain_answer(self, exc: exceptions.ResponseError, at: str, text: str) -> errors.StorageUnavailable:
         """What an error answer means. If a script raised it, its name may be anywhere in the text."""
         if moved := StorageMoved.found_in(text):
             return moved
+        if isinstance(exc, (exceptions.ClusterError, exceptions.AskError, exceptions.ClusterCrossSlotError)):
+            return errors.StorageUnavailable(f"{at} {preflight.OF_A_CLUSTER}")
         if isinstance(exc, exceptions.OutOfMemoryError) or "OOM " in text:
             return errors.StorageFull(f"{at} has reached its maxmemory: raise it, or let consumers catch up")
         if isinstance(exc, exceptions.ReadOnlyError) or "READONLY" in text:

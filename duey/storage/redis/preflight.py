@@ -1,7 +1,7 @@
 """Checks a Redis server before its first use.
 
-Refused: a version below MINIMUM, a replica, a server that may evict keys (it would lose jobs without an error), keys
-that a newer Duey wrote. A warning: a server that keeps data in memory only.
+Refused: a version below MINIMUM, a replica, a node of a cluster, a server that may evict keys (it would lose jobs
+without an error), keys that a newer Duey wrote. A warning: a server that keeps data in memory only.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from duey.storage.redis.keys import VERSION, prefix
 
 OLD_PREFIX = "dewey"  # of keys, until version 0.9
 MINIMUM = (5,)  # for streams, ZPOPMIN, and the time within scripts
+OF_A_CLUSTER = "is a node of a Redis Cluster: name a server in [storage] url that runs on its own, or with replicas"
 
 
 class Opened(NamedTuple):
@@ -45,6 +46,10 @@ class Facts:
     @property
     def replica(self) -> bool:
         return self._info.get("role") == "slave"
+
+    @property
+    def in_cluster(self) -> bool:
+        return self._info.get("redis_mode") == "cluster"
 
     @property
     def uptime_s(self) -> float:
@@ -77,6 +82,8 @@ def refuse(facts: Facts, at: str) -> None:
         raise errors.Misconfigured(
             f"{at} is version {'.'.join(map(str, facts.version))}: Duey needs Redis {MINIMUM[0]} or newer"
         )
+    if facts.in_cluster:
+        raise errors.Misconfigured(f"{at} {OF_A_CLUSTER}")
     if facts.policy != "noeviction":
         raise errors.Misconfigured(
             f"{at} drops keys when memory is short (maxmemory-policy {facts.policy}), and with them jobs, in silence: "
@@ -171,7 +178,7 @@ def waiting_in(url: str, name: str, start: str = "") -> int:
             if server.exists(f"{start}:fence"):
                 return 0
             return int(server.zcard(f"{start}:live"))
-    except (exceptions.RedisError, ValueError):
+    except (exceptions.RedisError, ValueError, TypeError):
         return 0
 
 

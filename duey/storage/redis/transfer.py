@@ -35,10 +35,10 @@ class RedisTransfer(Transfer):
         self.label = label
         self._server = Server(url, prefix(name))
         self.start = f"{self._server.prefix}:"
+        at = f"Redis at {self._server.address}"  # refuses a URL that is none
         # A client of its own: what others may send is fenced.
         self._redis: Any = Redis.from_url(url, protocol=2, socket_connect_timeout=2.0, socket_timeout=60.0)
         self._reader, self._writer = ItemReader(self._redis, self.start), ItemWriter(self.start)
-        at = f"Redis at {self._server.address}"
         with self._sent():
             is_fenced = self._redis.exists(self.key("fence"))
         schema = preflight.schema_of(self._server, preflight.present_prefix(self._server))
