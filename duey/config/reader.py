@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from duey.config.alerts import KINDS
 from duey.config.auth import faults as faults_of_auth
 from duey.config.table import SECTIONS, Settings, table
-from duey.config.values import SQLITE_URL, QueueShare, Refused
+from duey.config.values import SQLITE_URL, QueueShare, Refused, without_login
 
 __all__ = ["ConfigError", "QueueShare", "Settings", "load", "secret_files", "secrets_in", "sqlite_path"]
 
@@ -71,7 +71,9 @@ def secrets_in(source: Path) -> list[str]:
     texts = {each: here[each.section, each.name] for each in table() if (each.section, each.name) in here}
     # The URL of Redis is a secret only with a password in it.
     return [
-        f"[{e.section}] {e.name}" for e, text in texts.items() if e.secret and text and (e.name != "url" or "@" in text)
+        f"[{e.section}] {e.name}"
+        for e, text in texts.items()
+        if e.secret and text and (e.name != "url" or without_login(text) != text)
     ]
 
 

@@ -189,6 +189,14 @@ def outline(text: str) -> str:
     return f"a URL of the scheme {scheme[:20]!r} (not shown, it may be secret)" if found else "a text without ://"
 
 
+def without_login(address: str) -> str:
+    """The URL of a Redis server without user and password, which may also stand behind its question mark."""
+    scheme, mark, rest = address.partition("://")
+    place, ask, query = rest.partition("?")
+    kept = [each for each in query.split("&") if each.partition("=")[0] not in ("username", "password")]
+    return scheme + mark + place.rpartition("@")[2] + (ask if any(kept) or not query else "") + "&".join(kept)
+
+
 def entries(parse: Parser, at_least: int = 0) -> Parser:
     """A tuple of the values of `parse` for each entry. Entries are separated by commas or line breaks."""
 

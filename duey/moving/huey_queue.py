@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from duey.config.values import without_login
 from duey.storage.transfer import MoveRefused
 
 WAITING, SCHEDULED = "waiting", "scheduled"
@@ -117,7 +118,7 @@ class RedisHueyQueue(HueyQueue):
         from redis import Redis, exceptions
 
         self._redis: Any = Redis.from_url(url, socket_connect_timeout=2.0, socket_timeout=60.0)
-        self.label = re.sub(r"//[^/]*@", "//", url)
+        self.label = without_login(url)
         try:
             names: set[str] = set()
             for kind in ("redis", "schedule", "results"):

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from duey.config import Settings, sqlite_path
 from duey.config.table import Storage
-from duey.config.values import NAME, SQLITE_URL, Refused, database
+from duey.config.values import NAME, SQLITE_URL, Refused, database, without_login
 from duey.moving.huey_queue import HueyQueue, RedisHueyQueue, SqliteHueyQueue
 from duey.storage.transfer import MoveRefused, Transfer
 
@@ -26,7 +26,7 @@ class Place(NamedTuple):
         """Its address without user and password. The same text names the same queue."""
         if self.storage.backend == "sqlite":
             return f"{SQLITE_URL}{self.storage.path}"
-        return f"{re.sub('//[^/]*@', '//', self.storage.url)} (name {self.storage.name})"
+        return f"{without_login(self.storage.url)} (name {self.storage.name})"
 
     def opened(self, create: bool = False) -> Transfer:
         """The queue there. `create`: it may be new. Raises StorageUnavailable, Misconfigured, MoveRefused."""
@@ -44,10 +44,9 @@ class Place(NamedTuple):
         """What config.ini must say to use it."""
         if self.storage.backend == "sqlite":
             return ["[storage]", "backend = sqlite", f"path = {self.storage.path}"]
-        url = self.storage.url
-        if "@" in url:  # the password is the operator's to write
-            scheme, _, rest = url.partition("://")
-            url = f"{scheme}://USER:PASSWORD@{rest.rpartition('@')[2]}"
+        url = without_login(self.storage.url)
+        if url != self.storage.url:  # the password is the operator's to write
+            url = url.replace("://", "://USER:PASSWORD@", 1)
         return ["[storage]", "backend = redis", f"url = {url}", f"name = {self.storage.name}"]
 
 
@@ -61,7 +60,8 @@ def place_of(url: str | None, settings: Settings, name: str | None = None) -> Pl
         return Place(storage)
     if url.startswith(REDIS):
         named, configured = Place(replace(storage, backend="redis", url=url)), Place(replace(storage, backend="redis"))
-        return configured if named.label == configured.label and "@" not in url else named  # with its password
+        is_same = named.label == configured.label and without_login(url) == url
+        return configured if is_same else named  # with its password
     try:
         file = sqlite_path(database(url, settings.root))
     except Refused:
@@ -79,6 +79,6 @@ def huey_queue_at(url: str, settings: Settings, name: str | None) -> HueyQueue:
     if place.storage.backend == "sqlite":
         return SqliteHueyQueue(place.storage.path, name)
     try:
-        return RedisHueyQueue(url, name)
+        return RedisHueyQueue(place.storage.url, name)
     except ImportError:
         raise MoveRefused(NO_CLIENT) from None

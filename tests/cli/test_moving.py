@@ -42,6 +42,13 @@ def test_a_place_hides_its_password(tmp_path):
     place = place_of("redis://me:hunter2@host:1/0", settings(tmp_path), "shop")
     assert place.label == "redis://host:1/0 (name shop)"
     assert place.lines()[2] == "url = redis://USER:PASSWORD@host:1/0"
+    for given, shown in (
+        ("me:a/b@host:1/0", "host:1/0"), ("host:1/0?password=a@b", "host:1/0"), ("host:1/0?", "host:1/0?"),
+        ("host:1?db=3&username=me&password=hunter2", "host:1?db=3"), ("host:1/0?db=3", "host:1/0?db=3"),
+    ):  # fmt: skip
+        place = place_of(f"redis://{given}", settings(tmp_path), "shop")
+        assert place.label == f"redis://{shown} (name shop)", given
+        assert place.lines()[2].replace("USER:PASSWORD@", "") == f"url = redis://{shown}", given
     relative = place_of("sqlite:///data/x.db", settings(tmp_path))
     assert relative.label == f"sqlite:///{tmp_path}/data/x.db"
 

@@ -75,6 +75,8 @@ def test_a_secret_may_be_in_a_file_or_a_credential_of_systemd(ini, tmp_path):
     ):  # fmt: skip
         assert config.load(file, environ).tasks.secret == secret
     assert config.secrets_in(file) == []
+    for url, found in (("h:1/0", []), ("h:1?password=x", ["[storage] url"]), (":x@h:1", ["[storage] url"])):
+        assert config.secrets_in(ini(f"[storage]\nurl = redis://{url}\n")) == found
     wrong = {
         "[tasks]\nsecret = a\nsecret_file = written\n": "expected only one of secret and secret_file",
         "[tasks]\nsecret_file = lost\n": "expected a file that can be read, found No such file or directory",
