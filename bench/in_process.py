@@ -6,7 +6,6 @@ import json
 import re
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from duey.monitor.access import ADMIN, Access
 from duey.monitor.history import History
 from duey.monitor.web import make_web
 from duey.server.main import side_by_side
-from tests.support.wsgi import ask
+from tests.support.wsgi import Answer, ask
 
 JSON_TYPE, FORM_TYPE = "application/json", "application/x-www-form-urlencoded"
 PASSWORD = "correct horse battery"
@@ -33,19 +32,6 @@ def pace_s() -> float:
     began = time.thread_time()
     json.loads(json.dumps(WIDE))
     return time.thread_time() - began
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What came back."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
 
 
 class Service:
@@ -110,11 +96,11 @@ class Service:
         else:
             right = {"Cookie": "; ".join(f"{name}={value}" for name, value in self._cookies.items())}
         right |= {"Host": "localhost", "Sec-Fetch-Site": "same-origin", **(headers or {})}
-        raw = ask(self._app, method, path, body, kind, right)
-        for text in raw.cookies:
+        answer = ask(self._app, method, path, body, kind, right)
+        for text in answer.cookies:
             cookie, _, value = text.partition(";")[0].partition("=")
             self._cookies[cookie] = value
-        return Answer(raw.status, raw.headers, raw.body)
+        return answer
 
     def timed(self, name: str, call: Callable[..., Any], *args: Any, **options: Any) -> Any:
         """What a call answers. Its processor time is kept as on a core of its own, and in `last` as it was."""

@@ -37,6 +37,15 @@ def make_file(path: Path | str) -> None:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, FILE))
 
 
+def sync(path: Path | str) -> None:
+    """Let the contents of a file, or the names in a folder, survive a power cut. Raises OSError."""
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def mend(path: Path | str) -> None:
     """Remove the access of other users to a file or folder. Does nothing if it is missing or another user owns it."""
     with suppress(OSError):

@@ -55,9 +55,9 @@ def keep(path: Path | str, version: int, newest: int) -> Path:
         ):
             source.backup(copy)
             copy.execute("pragma journal_mode = delete").fetchone()  # one file, whoever opens it
-        _sync(part)
+        files.sync(part)
         os.replace(part, target)
-        _sync(part.parent)
+        files.sync(part.parent)
     except (OSError, sqlite3.Error) as exc:
         with suppress(OSError):
             part.unlink(missing_ok=True)
@@ -77,12 +77,3 @@ def kept(path: Path | str) -> list[tuple[int, Path]]:
     named = re.compile(re.escape(path.name) + r"\.schema-(\d+)")
     found = [(int(match[1]), each) for each in path.parent.iterdir() if (match := named.fullmatch(each.name))]
     return sorted(found)
-
-
-def _sync(path: Path) -> None:
-    """Let the contents of a file, or the names in a folder, survive a power cut."""
-    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -28,7 +28,6 @@ from duey.config import sqlite_path
 from duey.files import SIDE_FILES
 from duey.recipes import Refused as RecipeRefused
 from duey.recipes import Unavailable, backup_set
-from duey.recipes.sqlite_backup import sync
 from duey.storage.sqlite import peek
 
 # The bytes of a SQLite file that each connection in WAL mode keeps locked (sqlite.org/fileformat2.html, "lock-byte").
@@ -168,7 +167,7 @@ def copy_checked(
     config_files.make_file(fresh)
     progress.step(f"restore: copy {source.name}")
     copy(source, fresh, progress)
-    sync(fresh)
+    config_files.sync(fresh)
     progress.step(f"restore: check {source.name}")
     if listed and (listed.bytes, listed.sha256) != (fresh.stat().st_size, backup_set.digest(fresh)):
         raise unfit(source, f"found contents that differ from {backup_set.LIST}")
@@ -262,7 +261,7 @@ def swap(pairs: Mapping[Path, Path]) -> None:
                 os.replace(target, f"{target}{before}")
         os.replace(fresh, target)  # in one step: there is a database at any moment
         config_files.mend_database(f"{target}{before}")
-        sync(target.parent)
+        config_files.sync(target.parent)
 
 
 def taken(path: str) -> bool:

@@ -1,12 +1,22 @@
-"""Whether the service is ready: the storage, consumers, and schedules."""
+"""Whether the service is ready: the storage, consumers, and schedules.
+
+And which jobs wait although workers are idle: no consumer serves their queue, or none knows their task.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 from duey import clock, errors
 from duey.control.schedules import ScheduleService
-from duey.model.job import Health
+from duey.model.job import Health, QueueInfo, WorkerInfo
+from duey.model.queues import serves
 from duey.scheduling.timezones import moment
 from duey.storage.contract import JobStorage
+
+GRACE_S = 10.0  # a consumer that serves them may be starting
+LOOKED_AT = 20  # jobs whose task is named
 
 
 def health(storage: JobStorage, schedules: ScheduleService, timezone: str) -> Health:
@@ -25,3 +35,38 @@ def health(storage: JobStorage, schedules: ScheduleService, timezone: str) -> He
         time = moment(since, clock.now(), timezone)
         problems += (f"no consumer runs schedules since {time}: start one without --no-periodic, or see its log",)
     return Health(not problems, problems, warnings, since, usable=not full)
+
+
+class Stranded(NamedTuple):
+    """Jobs that no consumer will run. `kind`: queue or task."""
+
+    kind: str
+    names: tuple[str, ...]
+    jobs: int
+
+    def __str__(self) -> str:
+        names, jobs = ", ".join(self.names), f"{self.jobs} job{'s' * (self.jobs != 1)}"
+        wait = f"{jobs} wait{'s' * (self.jobs == 1)}"
+        if self.kind == "queue":
+            return f"no consumer serves the queue {names}: {wait}"
+        return f"no consumer knows the task{'s' * (len(self.names) > 1)} {names}: {wait}"
+
+
+def stranded(storage: JobStorage, workers: Sequence[WorkerInfo], queues: Sequence[QueueInfo]) -> list[Stranded]:
+    """What waits in vain; nothing where no consumer runs at all. Of jobs of unknown tasks at most 100 are counted.
+    Raises StorageUnavailable."""
+    consumers = [each for each in workers if each.alive and each.worker_type != "alone"]
+    if not consumers:
+        return []
+    found = [
+        Stranded("queue", (each.name,), each.waiting)
+        for each in queues
+        if each.waiting and not each.paused and (each.oldest_age_s or 0.0) > GRACE_S
+        and not any(serves(consumer.queues, each.name) for consumer in consumers)
+    ]  # fmt: skip
+    unknown = storage.unknown_before(clock.now() - GRACE_S)
+    if unknown:
+        jobs = (storage.get_job(each) for each in unknown[:LOOKED_AT])
+        names = dict.fromkeys(each.job.task for each in jobs if each is not None)
+        found.append(Stranded("task", tuple(names), len(unknown)))
+    return found

@@ -17,10 +17,9 @@ from huey.api import Task
 from duey import clock, errors
 from duey.control.call import MAX_PROBLEMS, bind, call_schema
 from duey.control.edit import edited
-from duey.control.health import health
+from duey.control.health import Stranded, health, stranded
 from duey.control.job_views import JobViews
 from duey.control.schedules import ScheduleService
-from duey.control.stranded import Stranded, stranded
 from duey.execution.huey import DurableHuey
 from duey.model.job import (
     ENDED,

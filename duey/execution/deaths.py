@@ -38,8 +38,7 @@ def fate_of(
     if stopping:  # it must not run again
         return Fate(outcomes.end(claim, CANCELED, lines=lines))
     if claim.token in dead.timed_out:
-        started_at = mark.started_at if mark else None
-        return Fate(outcomes.timed_out(claim, started_at, dead.asks, lines, dead.stack, dead.too_much))
+        return Fate(outcomes.killed(claim, dead, lines))
     if mark is None:
         return Fate()
     once = bool(claim.job.flags & ONCE) and mark.phase != TAKEN

@@ -25,6 +25,7 @@ from duey.model.log_lines import Line
 from duey.model.outcome import Outcome
 from duey.model.sequel import NOTHING, Sequel, read, sequel_of
 from duey.payload.serializer import of_job, of_part, of_result
+from duey.storage.values import DeadWorker
 from duey.tasks.on_failed import handler_job
 from duey.tasks.retry import Decision, decide
 
@@ -93,24 +94,21 @@ class Outcomes:
             outcome = outcome._replace(follow_ups=(*follow_ups, handler))
         return outcome
 
-    def timed_out(
-        self, claim: Claim, started_at: float | None, asks: bool, lines: Sequence[Line] | None = None, stack: str = "",
-        too_much: str = "",
-    ) -> Outcome:  # fmt: skip
-        """A body was killed at its time-out, or for its memory: a failed attempt like any other. `asks`: the back-off
-        function of the author is called. `lines`: that the body logged, as far as they were written while it ran.
-        `stack`: where it stood, as the frames of a traceback. `too_much`: how much memory it used."""
+    def killed(self, claim: Claim, dead: DeadWorker, lines: Sequence[Line]) -> Outcome:
+        """A body was killed at its time-out, or for its memory: a failed attempt like any other. `lines`: that the body
+        logged, as far as they were written while it ran."""
         job = claim.job
-        started_at = clock.now() - (job.timeout_s or 0) if started_at is None else started_at
+        mark = dead.marks.get(claim.token)
+        started_at = clock.now() - (job.timeout_s or 0) if mark is None else mark.started_at
         error: Exception = TaskTimeout(f"killed: it ran past its timeout of {job.timeout_s or 0:g} s")
-        if too_much:
-            error = MemoryExceeded(too_much)
+        if dead.too_much:
+            error = MemoryExceeded(dead.too_much)
         task = self._huey._registry._registry.get(job.task)
         policy, backoff = getattr(task, "policy", None), getattr(task, "default_retry_backoff", 0)
-        if policy is not None and not asks:
+        if policy is not None and not dead.asks:
             policy = policy.without_code
         decision = decide(job, error, policy, job.retries, job.retry_delay_s)
-        record = self.record(claim, error, job.retries, stack)
+        record = self.record(claim, error, job.retries, dead.stack)
         if not decision.again:
             return self.end(claim, FAILED, record=record, started_at=started_at, decision=decision, lines=lines)
         return self.retry(claim, decision, record, job.retries, job.retry_delay_s, backoff, started_at, lines)

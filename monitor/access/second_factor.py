@@ -216,17 +216,11 @@ class SecondFactors:
         aside = self.key_file.with_name(f"{self.key_file.name}.{secrets.token_hex(8)}")
         config_files.make_file(aside)
         try:
-            with aside.open("wb") as file:
-                file.write(secrets.token_bytes(KEY_BYTES))
-                file.flush()
-                os.fsync(file.fileno())
+            aside.write_bytes(secrets.token_bytes(KEY_BYTES))
+            config_files.sync(aside)
             with contextlib.suppress(FileExistsError):
                 os.link(aside, self.key_file)
-            folder = os.open(self.key_file.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+            config_files.sync(self.key_file.parent)
         finally:
             aside.unlink()
 

@@ -45,6 +45,11 @@ class Services:
         self.zone = ZoneInfo(self.settings.schedule.timezone)
         self.alerts = self.given_alerts or AlertService(self.history, self.settings, self.clock)
 
+    def base_url(self, request: Request) -> str:
+        """Return scheme and host of this service: those of `[web] public_url`, or else of the request."""
+        host = f"{request.environ['wsgi.url_scheme']}://{request.environ.get('HTTP_HOST', '')}"
+        return self.settings.web.public_url or host
+
     def record(
         self, request: Request, action: str, target: str, count: int = 1, detail: str = "", who: str | None = None
     ) -> None:

@@ -4,23 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from tests.support.wsgi import ask
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What came back. Names of headers are in lower case."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
+from tests.support.wsgi import Answer, ask
 
 
 class Client:
@@ -52,10 +38,10 @@ class Client:
     ) -> Answer:  # fmt: skip
         """One request; further keywords replace entries of the WSGI environment, None removes them."""
         right = {"Authorization": f"Bearer {self.token}"} if self.token else {}
-        raw = ask(self.app, method, path, body, content_type, {**right, **(headers or {})}, **environ)
+        answer = ask(self.app, method, path, body, content_type, {**right, **(headers or {})}, **environ)
         if method == "HEAD":
-            assert raw.body == b""
+            assert answer.body == b""
         else:
-            assert raw.headers["content-length"] == str(len(raw.body))
-        assert raw.headers["cache-control"] == "no-store"
-        return Answer(raw.status, raw.headers, raw.body)
+            assert answer.headers["content-length"] == str(len(answer.body))
+        assert answer.headers["cache-control"] == "no-store"
+        return answer

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from duey.control.stranded import stranded
+from duey.control.health import stranded
 from duey.model.job import ENDED, STATES, Running
 from tests.contracts.rig import TASK, ended, job, jobs, look, payload_of
 

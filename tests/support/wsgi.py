@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 
-class Raw(NamedTuple):
+class Answer(NamedTuple):
     """What came back. Names of headers are in lower case; `cookies` are the values of Set-Cookie."""
 
     status: int
@@ -17,11 +18,15 @@ class Raw(NamedTuple):
     body: bytes
     environ: dict[str, Any]
 
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
 
 def ask(
     app: Any, method: str, path: str, body: bytes = b"", content_type: str | None = None,
     headers: Mapping[str, str | None] | None = None, **environ: Any,
-) -> Raw:  # fmt: skip
+) -> Answer:  # fmt: skip
     """`environ` replaces entries of the WSGI environment; None, also as a header, removes one."""
     path, _, query = path.partition("?")
     everything: dict[str, Any] = {
@@ -41,4 +46,4 @@ def ask(
     found = {name.lower(): text for name, text in listed}
     cookies = [text for name, text in listed if name.lower() == "set-cookie"]
     assert len(found) == len(listed) - max(0, len(cookies) - 1), f"a header is there twice: {listed}"
-    return Raw(int(status.split()[0]), found, cookies, content, sent)
+    return Answer(int(status.split()[0]), found, cookies, content, sent)

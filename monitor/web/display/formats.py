@@ -14,6 +14,7 @@ from typing import Any
 from duey.monitor.web.display.text import Html
 
 THIN = "\u202f"  # narrow no-break space
+UNUSUAL = 1.5  # times the p95
 BYTES = ("B", "KB", "MB", "GB", "TB")
 
 
@@ -108,6 +109,11 @@ def rough(ratio: float) -> str:
         return f"{ratio:.1f}"
     size = 10 ** (len(str(int(ratio))) - 2)
     return number(int(ratio / size) * size)
+
+
+def times_usual(value: float, p95: float | None) -> str:
+    """Return how many times its p95 a value is, '' if that is not unusual or the p95 is not known."""
+    return rough(value / p95) if p95 and value >= UNUSUAL * p95 else ""
 
 
 def read_local(text: str, zone: tzinfo) -> float:

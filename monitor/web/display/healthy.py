@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from duey.control.stranded import Stranded
+from duey.control.health import Stranded
 from duey.model.job import Counts, QueueInfo, TaskInfo, WorkerInfo
 from duey.monitor.history import Count, ErrorGroup, HistoryHealth, SeenWorker, SlotGroup
 from duey.monitor.web.display.formats import count, plural, span

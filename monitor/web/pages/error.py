@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from duey.errors import StorageUnavailable, UnknownJob
+from duey.errors import UnknownJob
 from duey.model.job import FAILED
 from duey.monitor.history import ErrorGroup, JobFilter
 from duey.monitor.history.queries.groups import STEP_HOURS
@@ -21,6 +21,7 @@ from duey.monitor.web.refusal import Refusal
 from duey.monitor.web.request import Request
 from duey.monitor.web.route import Route, View, get
 from duey.monitor.web.services import Services
+from duey.monitor.web.situation import asked
 
 JOBS_SHOWN, MARKS_SHOWN = 10, 10
 
@@ -42,10 +43,8 @@ class ErrorPage:
         found = self._listing.counts(JobFilter(fingerprint=fingerprint))
         states = {state: each for state, each in found.items() if each.number}
         rows = services.history.failed_jobs(fingerprint, JOBS_SHOWN)
-        try:
-            changes = services.access.audit.about(f"{group.type} in {group.task}", ACTIONS, MARKS_SHOWN, fingerprint)
-        except StorageUnavailable:
-            changes = ()
+        target = f"{group.type} in {group.task}"
+        changes = asked(lambda: services.access.audit.about(target, ACTIONS, MARKS_SHOWN, fingerprint)) or ()
         data = {
             "group": group,
             "by_state": states,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from duey.errors import StorageUnavailable
 from duey.monitor.history import ErrorGroup
 from duey.monitor.web.display import charts
 from duey.monitor.web.display.formats import number
@@ -16,6 +15,7 @@ from duey.monitor.web.refusal import Refusal
 from duey.monitor.web.request import Request
 from duey.monitor.web.route import Done, Route, View, get, post, unchanged
 from duey.monitor.web.services import Services, history_etag
+from duey.monitor.web.situation import asked
 
 TABS = (("open", "Open"), ("muted", "Muted"), ("fixed", "Fixed"), ("all", "All"))
 PAGE = 25
@@ -81,10 +81,8 @@ class ErrorsPage:
         return View("errors", "Errors", data, more, "errors", ("list",), etag=etag)
 
     def _deployed(self) -> float | None:
-        try:
-            return min((each.started_at for each in self._services.control.workers() if each.alive), default=None)
-        except StorageUnavailable:
-            return None
+        workers = asked(self._services.control.workers) or ()
+        return min((each.started_at for each in workers if each.alive), default=None)
 
     def _row(self, request: Request, group: ErrorGroup, seen: float | None, deployed: float | None) -> dict[str, Any]:
         links, q = self._services.links, f"group:{group.fingerprint}"

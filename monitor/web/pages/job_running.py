@@ -12,7 +12,7 @@ from duey.errors import UnknownJob
 from duey.model.job import RUNNING, Job, WorkerInfo
 from duey.monitor.access import AuditEntry
 from duey.monitor.history import HistoryUnavailable, LogLine, Step
-from duey.monitor.web.display.formats import DAY_S, rough
+from duey.monitor.web.display.formats import DAY_S, times_usual
 from duey.monitor.web.display.frames import read_traceback
 from duey.monitor.web.pages.job_logs import last_of
 from duey.monitor.web.request import Request
@@ -20,7 +20,6 @@ from duey.monitor.web.route import View
 from duey.monitor.web.services import Services
 from duey.payload.plain import IN_LIST
 
-UNUSUAL = 1.5  # times the p95 of the task
 IN_A_THREAD = (
     "A thread cannot be stopped from outside: the job ends when its code looks (canceled, check_canceled), or at its "
     "time-out."
@@ -50,12 +49,11 @@ def look(services: Services, request: Request, job: Job) -> Running | None:
     """Return what there is to see of a running job; None if it does not run."""
     if job.state != RUNNING or (body := _body(services, job.id)) is None:
         return None
-    usual_ms, times = None, ""
+    usual_ms = None
     with contextlib.suppress(HistoryUnavailable):
         figures = services.history.task(job.qualname, 7 * DAY_S, 1)
         usual_ms = figures.figures.run.p95_ms if figures else None
-    if usual_ms and job.started_at and (ratio := (request.now - job.started_at) * 1000 / usual_ms) >= UNUSUAL:
-        times = rough(ratio)
+    times = times_usual((request.now - job.started_at) * 1000, usual_ms) if job.started_at else ""
     worker = next((each for each in services.control.workers() if each.id == job.worker), None)
     asked = None
     if body.asked_to_stop:

@@ -14,7 +14,7 @@ from duey import errors
 from duey.model.job import BLOCKED, DONE, ENDED, FAILED, QUEUED, RETRYING, RUNNING, SCHEDULED, Failure, Job, TaskInfo
 from duey.monitor.history import Attempt, HistoryUnavailable, JobHistory, Used
 from duey.monitor.web.display import calls
-from duey.monitor.web.display.formats import ago, duration, rough, size, span
+from duey.monitor.web.display.formats import ago, duration, size, span, times_usual
 from duey.monitor.web.display.frames import read_traceback
 from duey.monitor.web.display.text import Html, as_json, clip
 from duey.monitor.web.display.why import Because, why_not_running
@@ -28,7 +28,6 @@ from duey.monitor.web.services import Services
 from duey.payload.plain import SEEN
 
 RESULT_CHARS = 8_000
-UNUSUAL = 1.5  # times the p95 of its task
 HEAD_CHARS = 600  # of the error at the top of the page
 KINDS = {
     "enqueued": "accepted",
@@ -83,8 +82,6 @@ class JobView:
             "log": running.lines if running else [],
             "since_success": self._services.history.since_last_success(job.id) if past and job.error else None,
         }
-        host = request.environ.get("HTTP_HOST", "")
-        base = self._services.settings.web.public_url or f"{request.environ['wsgi.url_scheme']}://{host}"
         fields = list(edited) if edited is not None else inputs.inputs_of_job(job, task)
         more = {
             "seen": running,
@@ -96,7 +93,7 @@ class JobView:
             "task": task,
             "python": calls.as_python(job),
             "command": calls.as_command(job),
-            "curl": calls.as_curl(job, base + self._services.links.prefix),
+            "curl": calls.as_curl(job, self._services.base_url(request) + self._services.links.prefix),
             "call": calls.preview(job.args, job.kwargs, 120),
             "result": _shown(job.result) if job.state == DONE else None,
             "fields": fields,
@@ -186,9 +183,7 @@ def resources(attempt: Attempt, used: Used | None) -> tuple[str, str]:
     parts, times = [f"{duration(attempt.cpu_ms)} of processor"], ""
     if attempt.peak_bytes is not None:
         parts.append(f"at most {size(attempt.peak_bytes)} of memory")
-        p95 = used.peak_p95_bytes if used else None
-        if p95 and attempt.peak_bytes >= UNUSUAL * p95:
-            times = rough(attempt.peak_bytes / p95)
+        times = times_usual(attempt.peak_bytes, used.peak_p95_bytes if used else None)
     return ", ".join(parts), times
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from duey import errors
 from duey.control.schedules import OUTCOMES, Schedule
-from duey.errors import BadRequest, StorageUnavailable
+from duey.errors import BadRequest
 from duey.model.schedule import MISSED
 from duey.monitor.history import HistoryUnavailable, SlotRun
 from duey.monitor.web.display import charts
@@ -25,6 +25,7 @@ from duey.monitor.web.refusal import Refusal
 from duey.monitor.web.request import Request
 from duey.monitor.web.route import NOTE, Done, Route, View, get, post, question
 from duey.monitor.web.services import Services
+from duey.monitor.web.situation import asked
 from duey.monitor.web.verbs import AT_ONCE_S
 
 PAGE, CHANGES = 50, 10
@@ -58,10 +59,7 @@ class SchedulePage:
         times = by_clock_of(schedule, request)
         older = runs[PAGE - 1].slot.at if len(runs) > PAGE else None
         runs = runs[:PAGE]
-        try:
-            changes = self._services.access.audit.about(name, ACTIONS, CHANGES)
-        except StorageUnavailable:
-            changes = ()
+        changes = asked(lambda: self._services.access.audit.about(name, ACTIONS, CHANGES)) or ()
         data = {"schedule": schedule, "runs": runs, "next_before": older, "to_look_at": groups, "changes": changes}
         address = self._services.links.schedule(name)
         more = {

@@ -47,8 +47,7 @@ class SharePage:
         expires_at = int(request.now + lifetime_s)
         text = f"{expires_at}.{base64.urlsafe_b64encode(job.id.encode()).decode().rstrip('=')}"
         path = self._services.links.to(f"/shared/{text}.{self._mark(text)}")
-        host = f"{request.environ['wsgi.url_scheme']}://{request.environ.get('HTTP_HOST', '')}"
-        url = (self._services.settings.web.public_url or host) + path
+        url = self._services.base_url(request) + path
         self._services.record(request, "share job", job.id, detail=f"until {request.times.exact(expires_at)}")
         data = {"url": url, "expires_at": float(expires_at), "job": job.id}
         return View("share_made", f"A link to {clip(job.task, 60)}", data, {"task": job.task}, "jobs")

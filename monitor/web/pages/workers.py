@@ -14,13 +14,12 @@ from typing import Any
 from duey.errors import StorageUnavailable, UnknownWorker
 from duey.model.job import QueueInfo, WorkerInfo
 from duey.monitor.history import SeenWorker
-from duey.monitor.web.display.formats import DAY_S, number, plural, rough
+from duey.monitor.web.display.formats import DAY_S, number, plural, times_usual
 from duey.monitor.web.refusal import Refusal
 from duey.monitor.web.request import Request
 from duey.monitor.web.route import NOTE, Done, Route, View, get, post, question
 from duey.monitor.web.services import Recent, Services
 
-UNUSUAL = 1.5
 FIGURES_KEPT_S = 30.0
 STALE_S = 30.0
 
@@ -77,11 +76,9 @@ class WorkersPage:
             for each in worker.running:
                 p95 = usual.get(each.task)
                 elapsed_ms = (request.now - each.started_at) * 1000 if each.started_at else 0.0
-                ratio = elapsed_ms / p95 if p95 else None
-                unusual = ratio is not None and ratio >= UNUSUAL
-                found = {"run": each, "worker": worker.id, "p95": p95, "ratio": ratio, "unusual": unusual}
-                running.append({**found, "times": rough(ratio or 0)})
-        running.sort(key=lambda one: -(one["ratio"] or 0))
+                ratio, times = elapsed_ms / p95 if p95 else 0.0, times_usual(elapsed_ms, p95)
+                running.append({"run": each, "worker": worker.id, "p95": p95, "ratio": ratio, "times": times})
+        running.sort(key=lambda one: -one["ratio"])
         first = min(processes, key=lambda each: each.started_at)
         return {
             "first": first,

@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import timezone
 from zoneinfo import ZoneInfo
 
-from duey.control.stranded import Stranded
+from duey.control.health import Stranded
 from duey.model.job import Counts, Job, Running, WorkerInfo
 from duey.monitor.history import Count
 from duey.monitor.web.answer import to_json
