@@ -52,6 +52,7 @@ def replace(folder: Path, number: int, ending: str, text: str) -> None:
     path = path_of(folder, number, ending)
     files.make_folder(path.parent)
     fresh = path.with_name(f"{path.name}.new")
+    files.make_file(fresh)  # private, whatever the umask of a task module is
     fresh.write_text(text, encoding="utf-8")
     fresh.replace(path)
 

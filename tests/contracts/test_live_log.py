@@ -24,11 +24,15 @@ def test_lines_are_added_and_read_by_token(storage, elsewhere):
     assert storage.log_of(7) == lines(0)  # for about a minute
 
 
-def test_the_first_and_the_last_are_kept(storage, monkeypatch):
+def test_the_first_and_the_last_are_kept(storage, monkeypatch, backend):
     monkeypatch.setattr(live_files, "LARGE", 100_000)
+    umask = os.umask(0)  # as a task module may set it
     for first in range(0, 5000, 500):
         storage.put_logs({7: lines(*range(first, first + 500))})
+    os.umask(umask)
     assert [line[0] for line in storage.log_of(7)] == [*range(HALF_LINES), *range(5000 - HALF_LINES, 5000)]
+    if backend == "sqlite":
+        assert live_files.path_of(storage.folder, 7, live_files.LOG).stat().st_mode & 0o777 == 0o600
 
 
 def test_they_are_removed_after_the_end_of_their_claim(storage, hand, backend):
