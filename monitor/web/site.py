@@ -123,7 +123,9 @@ class Site(bottle.Bottle):
             key, request.session = users.visit(*request.remote_user, request.address, request.agent)
             request.proof = self.services.access.csrf.token(key)
             return key
-        key, request.session = self.cookies.session(request.environ, is_use=not request.fragment)
+        key = ""
+        if self.services.settings.auth.local_login:  # else sessions from before the setting do not count either
+            key, request.session = self.cookies.session(request.environ, is_use=not request.fragment)
         if request.session is None:
             key = self.cookies.visitor(request.environ, make=open_to_all and request.method == "GET")
         request.proof = self.services.access.csrf.token(key) if key else ""

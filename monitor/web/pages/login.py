@@ -72,6 +72,7 @@ class LoginPage:
             return self._form(wanted, name, str(error), 403)
 
     def ask_code(self, request: Request) -> View | Done:
+        self._check_local()
         wanted = request.query.get("next")
         if self._cookies.pending(request.environ, request.now) is None:
             return Done(self._services.links.to("/login"))
@@ -79,6 +80,7 @@ class LoginPage:
 
     def enter_code(self, request: Request) -> View | Done:
         """Complete the log-in with a code of the app, or a recovery code."""
+        self._check_local()
         services, wanted = self._services, request.form.get("next")
         account = self._cookies.pending(request.environ, request.now)
         if account is None:

@@ -14,6 +14,8 @@ import pytest
 
 from duey.monitor.access.second_factor import STEP_S, totp
 from duey.monitor.web.pages import second_factor
+from duey.monitor.web.services import Services
+from duey.monitor.web.site import Site
 from tests.monitor.conftest import Clock
 from tests.monitor.web.client import Answer, Browser
 from tests.monitor.web.world import PASSWORDS, World, make_world
@@ -209,3 +211,15 @@ def test_where_it_is_required_nothing_else_opens_before(strict: World, clock: Cl
     assert "Turn it off" not in browser.get(PAGE).words
     assert browser.post(f"{PAGE}/off", {"code": code(secret, clock)}).status == 403
     assert strict.access.accounts.get("ana").second_factor_at
+
+
+def test_without_local_log_in_neither_session_nor_code_counts(empty: World, clock: Clock) -> None:
+    inside = empty.browser("ana")
+    secret, _ = turn_on(inside, clock)
+    half = at_the_code(empty)
+    auth = replace(empty.settings.auth, local_login=False, remote_user_header="Remote-User")
+    settings = replace(empty.settings, auth=auth)
+    inside.app = half.app = Site(Services(empty.control, empty.access, empty.history, settings, lambda: clock.now))
+    assert inside.get("/monitor/").status == 303 and inside.get("/monitor/jobs.json").status == 401
+    assert half.get("/monitor/login/code").status == 403
+    assert half.post("/monitor/login/code", {"code": code(secret, clock)}).status == 403
