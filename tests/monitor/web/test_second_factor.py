@@ -219,7 +219,8 @@ def test_without_local_log_in_neither_session_nor_code_counts(empty: World, cloc
     half = at_the_code(empty)
     auth = replace(empty.settings.auth, local_login=False, remote_user_header="Remote-User")
     settings = replace(empty.settings, auth=auth)
-    inside.app = half.app = Site(Services(empty.control, empty.access, empty.history, settings, lambda: clock.now))
+    empty.site = Site(Services(empty.control, empty.access, empty.history, settings, lambda: clock.now))
+    inside.app = half.app = empty.browser().app
     assert inside.get("/monitor/").status == 303 and inside.get("/monitor/jobs.json").status == 401
     assert half.get("/monitor/login/code").status == 403
     assert half.post("/monitor/login/code", {"code": code(secret, clock)}).status == 403
