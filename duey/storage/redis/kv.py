@@ -120,7 +120,7 @@ class RedisReports:
         return found
 
     def put_progress(self, seq: int, data: str) -> None:
-        self.server.command(b"HSET", self.server.key("progress"), seq, data)
+        self.server.run("progress", seq, data, again=True)
 
     def progress_of(self, seq: int) -> str | None:
         data = self.server.command(b"HGET", self.server.key("progress"), seq)

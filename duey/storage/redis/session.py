@@ -82,7 +82,7 @@ class WorkerSessions:
     def _take_number(self, folder: Path, key: str, queues: Sequence[str]) -> RedisPresence:
         """A new worker number with a locked file. Takes the next number if a rescuer has locked the file."""
         while True:
-            n = int(self._server.command(b"INCR", self._server.key("worker")))
+            n = int(self._server.run("worker_number", again=True))
             try:
                 presence = RedisPresence(folder, n, key, self._server, queues)
             except BlockingIOError:

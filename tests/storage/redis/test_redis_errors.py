@@ -62,6 +62,15 @@ def test_a_full_server_takes_no_jobs_but_lets_them_end(own_server, open_storage,
     with pytest.raises(errors.StorageFull, match="maxmemory") as caught:
         storage.enqueue_jobs(jobs("c"))
     assert caught.value.stored is False and storage.get_job("c") is None
+    # What the body reports, the lease, and a consumer that is started now, so that what waits can run.
+    storage.put_progress(first.job.seq, "[1, 2]")
+    storage.put_logs({first.token: [(0, 1.0, "INFO", "line")]})
+    assert storage.put_checkpoint(first, "k", b"1") and storage.checkpoint_of(first, "k") == b"1"
+    leases = storage.server.key("leases")
+    before = storage.server.command(b"ZSCORE", leases, hand.n)
+    storage.watch.beat([hand.n], 60.0, storage.folder)
+    assert float(storage.server.command(b"ZSCORE", leases, hand.n)) > float(before)
+    assert (hire(storage).n, storage.progress_of(first.job.seq)) == (hand.n + 1, "[1, 2]")
     turn = storage.settle_and_claim(hand.n, [ended(first)], 1, ("*",))
     assert ([c.job.id for c in turn.claims], state(storage, "a")) == (["b"], "done")
     storage.release_claims(hand.n, turn.claims)

@@ -1,4 +1,4 @@
--- uses: places
+-- uses: full places
 -- Renews the leases of registered workers. Arguments: lease_ms, then for each worker n and what it runs (JSON or
 -- empty).
 

@@ -1,4 +1,4 @@
--- uses: places
+-- uses: full places
 -- Replaces events of jobs by counts (duey.storage.compaction.Counted). Arguments: how many of the oldest events are
 -- left alone, then for each job the numbers of its two events (enqueued, done). A job is skipped if one of its events
 -- is gone or left alone. Returns how many jobs were compacted.

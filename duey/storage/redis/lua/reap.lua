@@ -1,4 +1,4 @@
--- uses: places wakeup limits insert settle claim
+-- uses: full places wakeup limits insert settle claim
 -- Releases the claims of dead worker n, frees its locks and removes its row.
 -- Arguments: n, overdue, canceled, now, died, how many outcomes, how many notes, the outcomes, then six arguments for
 -- each note: counter, id, m (empty: unchanged), kind and event_json of the event, detail (empty: none).
@@ -22,7 +22,6 @@ for k = 1, #held, 2 do
     return 2
   end
 end
-call('DEL', P .. 'nothing')  -- see settle_and_claim.lua
 local now = ARGV[4]
 local i = settle_all(ARGV, 8, tonumber(ARGV[6]))
 for _ = 1, tonumber(ARGV[7]) do

@@ -1,4 +1,4 @@
--- uses: places
+-- uses: full places
 -- Registers worker n, or registers it again. Arguments: n, key, lease_ms, then the fields of `worker:N`. Returns 1, or
 -- 0 if another process has the number now.
 

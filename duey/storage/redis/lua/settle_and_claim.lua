@@ -1,4 +1,4 @@
--- uses: places wakeup limits insert settle claim
+-- uses: full places wakeup limits insert settle claim
 -- Settles finished jobs, makes due jobs ready, and claims the next ones.
 -- Arguments: n, key, first counter, recover, awake, want, now, soon, how many queues, how many outcomes, the limits
 -- of tasks (JSON: task -> [places, token_s, burst]; or empty), the queues, the outcomes. recover = 1: the answer of
@@ -12,9 +12,6 @@ local DUE_STEP, BLOCK_STEP = 1000, 500  -- limit how long other clients wait for
 
 local registered = call('HGET', P .. 'worker:' .. n, 'key')
 if not registered or (key ~= '' and registered ~= key) then return false end
--- Settling frees memory, so it must not be refused for lack of memory: Redis lets a script continue once it has
--- written.
-call('DEL', P .. 'nothing')
 at_once = math.max(1, outcome_count)
 settle_all(ARGV, 12 + queue_count, outcome_count)
 unblock_freed(now)

@@ -1,7 +1,7 @@
 -- Scripts of a few lines. Each begins with its name, and the parts that it uses.
 
 -- script: checkpoint
--- uses: places
+-- uses: full places
 -- Stores data with a job, if the claim stands. Arguments: id, token, key, data. Returns 1, or 0 if the claim is gone.
 
 local id = ARGV[1]
@@ -41,6 +41,13 @@ return call('ZRANGEBYSCORE', P .. 'leases', '-inf', '(' .. whole(time[1] * 1000 
 
 return value_of(ARGV[1], ARGV[2], ARGV[3])
 
+-- script: progress
+-- uses: full
+-- Stores what a running body says of itself. Arguments: seq, JSON.
+
+call('HSET', P .. 'progress', ARGV[1], ARGV[2])
+return 1
+
 -- script: put
 -- uses: places wakeup
 -- Stores a value under a key of Huey's store. Arguments: kv or revocations, key, value.
@@ -51,7 +58,7 @@ notify_waiters(ARGV[2])
 return 1
 
 -- script: put_log
--- uses: places
+-- uses: full places
 -- Adds lines of a running body to its log, and keeps the first and the last ones. Arguments: token, for how many seconds
 -- it is kept, how many lines are kept at each end, then for each line its number and its JSON.
 
@@ -62,7 +69,7 @@ call('EXPIRE', key, ARGV[2])
 return 1
 
 -- script: running
--- uses: places
+-- uses: full places
 -- Stores what a worker handles. Arguments: n, key, JSON, optionally the counter of a claim. Returns 1, or 0 if the
 -- worker is not registered any more or does not hold that claim.
 
@@ -73,7 +80,7 @@ if ARGV[4] and call('HEXISTS', P .. 'claimed:' .. ARGV[1], ARGV[4]) == 0 then re
 return 1
 
 -- script: signal_worker
--- uses: places
+-- uses: full places
 -- Asks a worker to be quiet or to stop. Arguments: n, what. Returns 0 if it is unknown.
 
 if call('EXISTS', P .. 'worker:' .. ARGV[1]) == 0 then return 0 end
@@ -88,3 +95,9 @@ return 1
 local oldest = call('XRANGE', P .. 'outbox', '-', '+', 'COUNT', ARGV[1] + 1)
 if #oldest <= tonumber(ARGV[1]) then return false end
 return string.match(oldest[#oldest - 1][1], '^%d+')
+
+-- script: worker_number
+-- uses: full
+-- Returns the next number of a worker process.
+
+return call('INCR', P .. 'worker')

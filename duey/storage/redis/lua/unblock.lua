@@ -1,4 +1,4 @@
--- uses: places wakeup
+-- uses: full places wakeup
 -- Queues again up to `limit` jobs that were set aside for one reason. Arguments: why, now, limit. Returns how many.
 
 local why = ARGV[1]
