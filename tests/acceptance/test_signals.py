@@ -139,7 +139,8 @@ def test_hup_begins_anew(deployment: Deployment, kind: str):
     waiting = deployment.tasks.note(2)
     deployment.wait_ended([running, waiting], SHUTDOWN_S)
     assert deployment.states([running, waiting]) == ["done", "done"]
-    assert consumer.popen.poll() is None and not before & set(consumer.children())
+    wait_until(lambda: not before & set(consumer.children()), GRACE_S, "the workers of before are gone")
+    assert consumer.popen.poll() is None
     deployment.wait_taking(consumer)
     consumer.signal(TERM)
     gone(consumer, GRACE_S)
