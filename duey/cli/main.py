@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from duey import config
-from duey.cli import enqueue, services
+from duey.cli.commands import enqueue, services
 from duey.cli.context import DONE, FAILED, INTERRUPTED, PIPE_CLOSED, CliContext, Refused, echo
 from duey.cli.parser import parser
 

@@ -13,26 +13,24 @@ from collections.abc import Callable
 from typing import Any
 
 from duey import __version__
-from duey.cli import (
+from duey.cli import completion
+from duey.cli.checks import check, doctor
+from duey.cli.commands import (
     accounts,
     alerts,
-    check,
-    completion,
     copies,
-    doctor,
     enqueue,
     errors,
     history,
     imports,
     jobs,
-    logs,
     moving,
     schedules,
     services,
     state,
     tasks,
     verbs,
-)  # fmt: skip
+)
 from duey.model.job import STATES
 
 FILTERED = """: those whose ids are given, or all that match a filter.
@@ -165,7 +163,7 @@ def parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     follow = ("--follow", {"action": "store_true", "help": "go on until the job has ended"})
     each = ("--json", {"action": "store_true", "help": "print a JSON object for each line"})
-    command(commands, "logs", logs.logs, one_job, follow, each)
+    command(commands, "logs", jobs.logs, one_job, follow, each)
     for verb, text in (("retry", RETRY), ("cancel", CANCEL), ("delete", DELETE)):
         command(commands, verb, verbs.verb(verb), ids, *which_jobs, yes, text=text)
     command(commands, "run-now", verbs.run_now, ("ids", {"metavar": "ID", "nargs": "+", "help": "ids of jobs"}))

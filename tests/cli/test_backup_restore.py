@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import pytest
 
 from duey import schema_copy
-from duey.cli import copies
+from duey.cli.commands import copies
 from duey.cli.context import Refused
 from duey.config import load
 from duey.monitor.access import Access

@@ -18,8 +18,7 @@ import pytest
 import redis
 
 from duey import files
-from duey.cli import doctor
-from duey.cli.checks import FAIL, OK, WARN, Finding, backups, machine, reach
+from duey.cli.checks import FAIL, OK, WARN, Finding, backups, doctor, machine, reach
 from duey.cli.checks import settings as of_settings
 from duey.config import load
 from tests.cli.test_check_deploy import COMMANDS, ROOT

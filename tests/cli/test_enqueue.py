@@ -9,7 +9,7 @@ from typing import Any, Literal, Optional
 
 import pytest
 
-from duey.cli import enqueue
+from duey.cli.commands import enqueue
 from tests.cli.conftest import Run
 from tests.monitor.web.world import World
 from tests.support import rows, wait_until

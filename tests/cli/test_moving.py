@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from duey.cli.commands.moving import alone
 from duey.cli.context import Refused
-from duey.cli.moving import alone
 from duey.config import Settings, load
 from duey.moving.places import place_of
 from duey.storage.transfer import MoveRefused

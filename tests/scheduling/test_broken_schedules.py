@@ -16,7 +16,7 @@ import pytest
 
 from duey import errors, every, register_type
 from duey.api.views import schedule_view
-from duey.cli.schedules import shown
+from duey.cli.commands.schedules import shown
 from duey.control.schedules import ScheduleRequest
 from duey.execution.huey import DurableHuey
 from duey.model.schedule import ScheduleRow

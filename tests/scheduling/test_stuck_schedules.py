@@ -11,8 +11,8 @@ from duey import every
 from duey.api.answer import Refusal
 from duey.api.auth import TokenAuth
 from duey.api.health import Health, LiveCollector
+from duey.cli.commands.state import status
 from duey.cli.context import Refused
-from duey.cli.state import status
 from duey.model.schedule import STANDS_S
 from duey.monitor.access import Token
 from duey.monitor.history import History

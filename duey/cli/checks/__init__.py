@@ -1,4 +1,4 @@
-"""What `duey check --deploy` and `duey doctor` look at. Checks take the settings, return findings, write nothing."""
+"""`duey check` and `duey doctor`, and what they look at. Checks take the settings, return findings, write nothing."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from duey.cli.checks import FAIL, OK, Finding
-from duey.cli.copies import schema_version
+from duey.cli.commands.copies import schema_version
 from duey.recipes import Refused, backup_set
 
 OLDEST_BACKUP_S = 36 * 3600.0  # a day, and half a day for a backup that is late

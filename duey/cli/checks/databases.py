@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from duey import schema_copy
+from duey.cli.commands.copies import databases, schema_version
 from duey.cli.context import Refused
-from duey.cli.copies import databases, schema_version
 from duey.storage.sqlite.peek import opened
 from duey.storage.sqlite.preflight import refuse_old_library
 

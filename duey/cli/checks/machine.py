@@ -18,7 +18,7 @@ from typing import Any
 
 from duey import __version__, config, files
 from duey.cli.checks import FAIL, OK, WARN, Finding
-from duey.cli.copies import databases
+from duey.cli.commands.copies import databases
 from duey.storage.sqlite import peek
 from duey.storage.sqlite.preflight import MINIMUM, NETWORK_FILE_SYSTEMS
 

@@ -58,7 +58,7 @@ def workers(cli_context: CliContext, options: argparse.Namespace) -> None:
             cli_context.audit(f"{verb} consumer", asked)
             echo(f"asked worker {asked} to {'take no more jobs' if verb == 'quiet' else 'stop'}")
             return
-    from duey.cli.jobs import views
+    from duey.cli.commands.jobs import views
 
     def row(worker: WorkerInfo) -> tuple[object, ...]:
         state = "dead" if not worker.alive else "quiet" if worker.quiet else "alive"

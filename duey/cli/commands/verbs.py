@@ -8,8 +8,8 @@ from typing import Any
 
 from duey import clock
 from duey.cli import output
+from duey.cli.commands.jobs import wanted
 from duey.cli.context import DONE, FAILED, USAGE, CliContext, Refused, echo
-from duey.cli.jobs import wanted
 from duey.cli.progress import Progress
 
 DONE_WORDS = {"retry": "queued again", "cancel": "canceled", "delete": "deleted", "run now": "queued now"}

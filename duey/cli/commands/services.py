@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 
 from duey.cli import completion
+from duey.cli.checks.doctor import doctor
 from duey.cli.context import Refused
-from duey.cli.doctor import doctor
 
 PRINT_PASSWORD = "print the first account, password and token also into systemd's journal"
-PACKAGE = Path(__file__).absolute().parents[1]
+PACKAGE = Path(__file__).absolute().parents[2]
 EXAMPLES = ("tasks.py", "periodic.py", "config.ini")
 RUN = """Serve the web and one consumer.
 

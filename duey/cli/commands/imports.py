@@ -7,8 +7,8 @@ import contextlib
 import sys
 from contextlib import closing
 
+from duey.cli.commands.moving import Steps
 from duey.cli.context import CliContext, Refused, cli_name, echo
-from duey.cli.moving import Steps
 
 
 def import_huey(cli_context: CliContext, options: argparse.Namespace) -> None:

@@ -6,7 +6,8 @@ import argparse
 from typing import Any
 
 from duey import clock
-from duey.cli import alerts, output
+from duey.cli import output
+from duey.cli.commands import alerts
 from duey.cli.context import ATTENTION, DONE, CliContext, Refused, echo
 
 

@@ -9,8 +9,8 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from duey.cli import output
+from duey.cli.commands.enqueue import call_of
 from duey.cli.context import CliContext, Refused, cli_name, echo
-from duey.cli.enqueue import call_of
 from duey.cli.output import Column
 
 COLUMNS = (

@@ -1,0 +1,1 @@
+"""The commands, one noun a file. duey.cli.parser has their arguments."""
