@@ -12,7 +12,7 @@ from typing import Any
 from duey.monitor.access.audit import AuditEntry
 
 COLUMNS = ("id", "at", "who", "source", "address", "action", "target", "count", "detail")
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # the wide ones where East Asia's are typed
 
 
 def exported(line: AuditEntry) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from peewee import IntegrityError
 from duey import logs
 from duey.monitor.access import Access, AuditEntry, security
 from duey.monitor.access import audit as audit_module
-from duey.monitor.access.export import COLUMNS, as_csv, exported
+from duey.monitor.access.export import COLUMNS, as_csv, csv_row, exported
 from tests.monitor.conftest import START, Clock
 
 PAGE = (Path(__file__).parents[3] / "docs/production.md").read_text()
@@ -103,6 +103,12 @@ def test_the_whole_of_it_is_walked_and_exported(access: Access) -> None:
         "id": 1204, "at": at, "who": "", "source": "web", "address": "192.0.2.7", "action": "log in",
         "target": 'a "b", c\nd', "count": 1, "detail": "-1+1",
     }  # fmt: skip
+
+
+def test_no_value_is_a_formula_of_a_spreadsheet() -> None:
+    for value in ("=1", "+1", "-1", "@a", "\t=1", "\r=1", "\n=1", "＝1", "＋1", "－1", "＠a"):
+        assert next(csv.reader(io.StringIO(csv_row([value]), newline=""))) == [f"'{value}"]
+    assert csv_row([-1, None, "a=1"]) == "-1,,a=1\r\n"
 
 
 def test_no_line_is_lost_among_many_writers(access: Access, at_once: Callable[..., list[Any]]) -> None:
