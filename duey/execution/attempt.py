@@ -28,11 +28,11 @@ from huey.exceptions import (
 
 from duey import clock, errors, os_process
 from duey.execution import error_text
-from duey.execution.job_log import job_log_handler
+from duey.execution.body.job_log import job_log_handler
+from duey.execution.body.thread_timeouts import timed
+from duey.execution.body.tracing import Traced
+from duey.execution.body.usage import Usage
 from duey.execution.pings import EVENTS, START, pings
-from duey.execution.thread_timeouts import timed
-from duey.execution.tracing import Traced
-from duey.execution.usage import Usage
 from duey.model.job import CANCELED, DONE, EXPIRED, FAILED, RELEASED, JobRecord
 from duey.model.log_lines import Line
 from duey.model.outcome import Outcome

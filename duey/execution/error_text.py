@@ -11,7 +11,7 @@ from huey.exceptions import TaskException, TaskTimeout
 
 from duey import os_process
 from duey.errors import TaskExit
-from duey.execution.thread_timeouts import ENGINE, HUEY, RECIPES
+from duey.execution.body.thread_timeouts import ENGINE, HUEY, RECIPES
 from duey.payload.redact import Mask
 
 TRACEBACK_MAX = 64 * 1024

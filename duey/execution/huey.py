@@ -21,13 +21,13 @@ from duey import errors, logs, os_process
 from duey.config import Settings
 from duey.execution import hooks
 from duey.execution.attempt import Attempt
+from duey.execution.body.thread_timeouts import Timeouts
+from duey.execution.body.usage import Meter
 from duey.execution.display import Display
 from duey.execution.enqueue import EnqueuingHuey
 from duey.execution.error_text import error_record, text_of
 from duey.execution.lifecycle import Lifecycle
 from duey.execution.outcomes import Outcomes
-from duey.execution.thread_timeouts import Timeouts
-from duey.execution.usage import Meter
 from duey.model.job import BLOCKED, DONE, FAILED, RELEASED, Claim
 from duey.model.limits import Limit
 from duey.model.outcome import Outcome
@@ -193,7 +193,7 @@ class DurableHuey(EnqueuingHuey):
     # overridden for immediate mode, and called by an Attempt
 
     def _timeout_context(self, task: Task) -> AbstractContextManager[None]:
-        """Does nothing. Huey's alarm could raise within Huey or Duey; see duey.execution.thread_timeouts."""
+        """Does nothing. Huey's alarm could raise within Huey or Duey; see duey.execution.body.thread_timeouts."""
         return nullcontext()
 
     def _run_pre_execute(self, task: Task) -> None:

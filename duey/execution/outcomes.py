@@ -17,9 +17,9 @@ from huey.utils import SKIPPED, Error
 
 from duey import clock
 from duey.errors import StepNotReached
+from duey.execution.body.usage import MemoryExceeded, Usage
 from duey.execution.display import Display
 from duey.execution.error_text import error_record
-from duey.execution.usage import MemoryExceeded, Usage
 from duey.model.job import ENDED, FAILED, HANDLED, RETRYING, ChordPart, Claim, JobRecord
 from duey.model.log_lines import Line
 from duey.model.outcome import Outcome

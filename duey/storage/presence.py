@@ -58,7 +58,7 @@ class _Here(threading.local):
 
 
 def dump_file(folder: Path, n: int) -> Path:
-    """The path of the file to which worker n writes where it stands (duey.execution.stacks)."""
+    """The path of the file to which worker n writes where it stands (duey.execution.body.stacks)."""
     return folder / f"{n}.dump"
 
 

@@ -254,7 +254,7 @@ def check_canceled() -> None:
 
 def heed_timeout() -> None:
     """Raise TaskTimeout if the body is past its deadline. Called by functions of Duey that a body may call in a loop,
-    in which the alarm must not raise (duey.execution.thread_timeouts)."""
+    in which the alarm must not raise (duey.execution.body.thread_timeouts)."""
     job_context = current_job_context()
     if job_context is not None and job_context.deadline.unheeded:
         job_context.deadline.strike()

@@ -26,11 +26,12 @@ from typing import Any, NamedTuple
 from huey.consumer import Worker, WorkerRecycle
 
 from duey import errors, os_process
-from duey.execution import hooks, job_log, registration, stacks
+from duey.execution import hooks, registration
 from duey.execution.attempt import Attempt
+from duey.execution.body import job_log, stacks
+from duey.execution.body.thread_timeouts import SignalTimeouts, ThreadTimeouts
+from duey.execution.body.usage import Meter, ProcessMeter
 from duey.execution.lifecycle import Lifecycle
-from duey.execution.thread_timeouts import SignalTimeouts, ThreadTimeouts
-from duey.execution.usage import Meter, ProcessMeter
 from duey.model.queues import shown
 from duey.os_process import PARENT_STOPS, StopFlag
 from duey.storage.presence import rss_of

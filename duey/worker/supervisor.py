@@ -31,7 +31,7 @@ from huey.consumer import Consumer
 from huey.exceptions import ConfigurationError
 
 from duey import errors, os_process
-from duey.execution import stacks
+from duey.execution.body import stacks
 from duey.execution.left_behind import warnings_at_start
 from duey.os_process import PARENT_STOPS, Requests
 from duey.scheduling.scheduler import DurableScheduler

@@ -14,7 +14,7 @@ import pytest
 from huey.api import chord
 
 from duey import logs, register_type
-from duey.execution.job_log import JobLog
+from duey.execution.body.job_log import JobLog
 from duey.model.job import FAILED
 from duey.storage.contract import JobStorage
 from tests.contracts.rig import job, look, run_all, state

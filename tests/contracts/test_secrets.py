@@ -11,7 +11,7 @@ from huey.api import chord
 
 from duey import Discard, Retry, progress
 from duey.control.service import Control
-from duey.execution.job_log import job_log_handler
+from duey.execution.body.job_log import job_log_handler
 from duey.logs import JobFilter, formatter
 from duey.model.job import JobRequest
 from tests.contracts.rig import look, run_all, run_next

@@ -15,7 +15,7 @@ import pytest
 import duey
 from duey import errors, os_process
 from duey.control.service import Control
-from duey.execution.job_log import Stdout, job_log_handler
+from duey.execution.body.job_log import Stdout, job_log_handler
 from duey.model.job import ENDED
 from duey.payload import types
 from duey.tasks.options import OPTIONS

@@ -9,8 +9,8 @@ import threading
 
 import pytest
 
-from duey.execution import job_log
-from duey.execution.job_log import JobLog, LiveLog, Stdout
+from duey.execution.body import job_log
+from duey.execution.body.job_log import JobLog, LiveLog, Stdout
 from duey.model.log_lines import AttemptLog
 
 

@@ -11,7 +11,7 @@ import pytest
 from huey import MemoryHuey
 from huey.exceptions import TaskTimeout
 
-from duey.execution.thread_timeouts import ThreadTimeouts, may_raise
+from duey.execution.body.thread_timeouts import ThreadTimeouts, may_raise
 from duey.tasks import current
 from duey.tasks.current import Deadline
 from tests.support import rounds

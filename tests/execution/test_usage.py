@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from duey.execution import usage
-from duey.execution.usage import LEAST_S, SHORT_BODIES, Meter, ProcessMeter
+from duey.execution.body import usage
+from duey.execution.body.usage import LEAST_S, SHORT_BODIES, Meter, ProcessMeter
 
 
 def test_bodies_that_are_always_short_are_soon_not_measured_any_more():

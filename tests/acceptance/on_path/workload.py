@@ -61,7 +61,7 @@ if "DUEY_TEST_DIE_AT" in os.environ:
 if "DUEY_TEST_SYNC_S" in os.environ:
     faults.point = sync_slowly
 if "DUEY_TEST_DUMP_S" in os.environ:  # a busy machine is slower
-    from duey.execution import stacks
+    from duey.execution.body import stacks
 
     stacks.DUMP_S = float(os.environ["DUEY_TEST_DUMP_S"])
 if "DUEY_TEST_HASTE" in os.environ:  # of alerts: what is waited for in vain is not waited for that long

@@ -20,7 +20,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, Protocol
 
 from duey import clock, logs
-from duey.execution.thread_timeouts import ENGINE, LOGGING, may_raise
+from duey.execution.body.thread_timeouts import ENGINE, LOGGING, may_raise
 from duey.model.log_lines import HALF_LINES, AttemptLog, Line, Numbered
 from duey.tasks.current import current_job_context
 

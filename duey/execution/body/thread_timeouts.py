@@ -24,6 +24,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from pathlib import Path
 from queue import Empty, SimpleQueue
 from types import CodeType, FrameType
 from typing import Any, Protocol
@@ -36,7 +37,7 @@ from duey.tasks.current import Deadline, JobContext
 SAY_AFTER_S = 2.0  # after the deadline
 RETRY_S = (0.001, 0.02)  # until the next attempt if none may be raised now; increasing
 
-ENGINE = os.path.dirname(os.path.dirname(__file__)) + os.sep
+ENGINE = str(Path(__file__).parents[2]) + os.sep
 RECIPES = ENGINE + "recipes" + os.sep  # called by tasks, and treated like an author's own code
 HUEY = os.path.dirname(huey.__file__) + os.sep
 LOGGING = os.path.dirname(logging.__file__) + os.sep

@@ -1,0 +1,1 @@
+"""What surrounds a body while it runs: its time-out, its log, what it uses, where it stands, and tracers."""
