@@ -3,7 +3,7 @@
 A task is a function under `@huey.task(...)`. What its body returns is the job's result; an exception is a
 failed attempt, tried again while `retries` are left; `Discard` ends the job as failed at once. The type hints
 are checked before a job is accepted, and the docstring is the help that API and monitor show. The work itself
-is in recipes/. A path is one of this machine, relative to the folder of config.ini, and below one of [files]
+is in duey.recipes. A path is one of this machine, relative to the folder of config.ini, and below one of [files]
 allow_folders; no task reads or writes the databases, backups, settings and code of the service itself.
 """
 
