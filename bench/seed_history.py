@@ -1,9 +1,9 @@
-"""Fill the history with many jobs, through the recorder as it is, and time the queries of the pages on them.
+"""Fill the history with many jobs, through the recorder as it is, and time the pages and their queries on them.
 
     python -m bench.seed_history [--jobs 1000000] [--file FILE] [--days 20] [--keep]
 
 FILE (a temporary one by default, kept with --keep) must not exist, or is one that this script made before: then
-nothing is added, and only the queries are timed.
+nothing is added, and only pages and queries are timed.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from typing import Any
 # Importing a room of the engine reads the settings; this history needs none.
 os.environ.setdefault("DUEY_CONFIG", os.devnull)
 
+from bench.page_times import measure_pages
 from duey.config import load
 from duey.model.event import DONE, ENQUEUED, FAILED, RETRYING, Event
 from duey.monitor.history import History, JobFilter
@@ -239,7 +240,7 @@ def main() -> int:
     kept = history.kept()
     print(f"{kept.jobs:,} jobs in {kept.file_bytes / 2**20:,.0f} MB")
     worst = measure(history, file)
-    print(f"worst median: {worst:.1f} ms")
+    print(f"worst median: {worst:.1f} ms; of a page, {measure_pages(file, TASKS[0]):.1f} ms of processor time")
     if folder and options.keep:
         folder._finalizer.detach()  # type: ignore[attr-defined]
         print(f"kept: {file}")

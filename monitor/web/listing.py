@@ -7,6 +7,7 @@ of a cursor names its source.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from dataclasses import replace
 
@@ -35,11 +36,9 @@ class Listing:
         if wanted.state == RUNNING:
             return JobRows(tuple(self._running(wanted)[:limit]), None)
         if self._engine_can(wanted) and source != "b":
-            try:
+            with contextlib.suppress(UnknownTask):  # of such a task only the history knows the jobs
                 live = self._control.jobs(wanted.state, wanted.task, None, limit, place)
                 return JobRows(tuple(map(_row, live.jobs)), live.next and f"e{live.next}")
-            except UnknownTask:
-                return JobRows((), None)
         rows = self._history.job_rows(self._searched(wanted), limit, place, deep=place is not None)
         return replace(self._with_live(rows, wanted), next=rows.next and f"b{rows.next}")
 

@@ -48,6 +48,7 @@ class Reader:
             self._history_health.get(),
             asked(lambda: history.failed_since(since)) or Count(0),
             visited_at is not None,
+            since,
             asked(history.seen_workers) or (),
             asked(lambda: history.missed_slots(since)) or (),
             [each for each in groups.groups if each.last_seen >= since] if groups else (),

@@ -73,21 +73,23 @@ class Figures(Queries):
         """Return the outcomes of all tasks in the window that ends now."""
         window = Window(self._clock(), window_s)
         with self._database.reading() as db:
-            row = db.execute_sql(TOTALS, (window.tier_s, window.start)).fetchone()
+            row = db.execute_sql(TOTALS, (window.tier_s, window.start, window.now)).fetchone()
         return Outcomes(*(count or 0 for count in row))
 
 
-TOTALS = f"SELECT {', '.join(f'SUM({name})' for name in FIGURE_COUNTS)} FROM figures WHERE tier_s = ? AND at >= ?"
+SUMS = ", ".join(f"SUM({name})" for name in FIGURE_COUNTS)
+TOTALS = f"SELECT {SUMS} FROM figures WHERE tier_s = ? AND at BETWEEN ? AND ?"
 
 
 class Window:
     """A window of time that ends now and begins with a whole minute, hour or day."""
 
-    def __init__(self, now: float, window_s: float, minutes_up_to_s: float = 3 * HOUR_S) -> None:
+    def __init__(self, now: float, window_s: float, minutes_up_to_s: float = 0.0) -> None:
         window_s = max(float(MINUTE_S), min(window_s, MAX_WINDOW_S))
-        self.tier_s = MINUTE_S if window_s <= minutes_up_to_s else HOUR_S if window_s <= 4 * DAY_S else DAY_S
+        whole_s = MINUTE_S if window_s <= 3 * HOUR_S else HOUR_S if window_s <= 4 * DAY_S else DAY_S
+        self.tier_s = MINUTE_S if window_s <= minutes_up_to_s else whole_s
         self.now = now
-        self.start = int((now - window_s) // self.tier_s + 1) * self.tier_s
+        self.start = int((now - window_s) // whole_s + 1) * whole_s  # whatever it is read from, so that sums agree
 
     @property
     def length_s(self) -> float:

@@ -8,7 +8,7 @@ from typing import Any
 from peewee import SqliteDatabase
 
 from duey.errors import BadRequest, StateConflict, UnknownJob
-from duey.model.job import ENDED, Job, Page
+from duey.model.job import BLOCKED, ENDED, QUEUED, Job, Page
 from duey.monitor.history import plain
 from duey.monitor.history.queries import CAP, Queries, views
 from duey.monitor.history.queries.search import DEEP_ROWS, MANY, Search
@@ -82,10 +82,13 @@ class Jobs(Queries):
         with self._database.reading() as db:
             return Search(db, _cleaned(wanted or JobFilter(), state=None), Names(db)).count_states(CAP)
 
-    def waiting_by_task(self) -> dict[str, int]:
-        """Return how many jobs of which task wait or run, as of the last recorded event; of the newest MAX_WAITING."""
+    def waiting_by_task(self) -> tuple[dict[str, int], dict[str, int]]:
+        """Return how many jobs of which task are queued or run, and how many are blocked, as last recorded, among
+        the newest MAX_WAITING."""
         with self._database.reading() as db:
-            return dict(db.execute_sql(WAITING, (MAX_WAITING,)).fetchall())
+            rows = db.execute_sql(WAITING, (MAX_WAITING,)).fetchall()
+        queued, blocked = ({task: n for task, state, n in rows if state == each} for each in (QUEUED, BLOCKED))
+        return queued, blocked
 
     def failed_since(self, at: float) -> Count:
         """Return how many jobs failed after `at` and are still failed."""
@@ -127,8 +130,8 @@ class Jobs(Queries):
 
 
 # By state, because the index of a state is short where nothing waits.
-WAITING = """SELECT task, COUNT(*) FROM (
-    SELECT task FROM jobs WHERE state IN ('queued', 'blocked') ORDER BY n DESC LIMIT ?) GROUP BY task"""
+WAITING = """SELECT task, state, COUNT(*) FROM (
+    SELECT task, state FROM jobs WHERE state IN ('queued', 'blocked') ORDER BY n DESC LIMIT ?) GROUP BY task, state"""
 FAILED_SINCE = """SELECT COUNT(*) FROM (
     SELECT 1 FROM jobs WHERE state = 'failed' AND finished_at > ? LIMIT ?)"""
 

@@ -50,7 +50,7 @@ class Search:
     def find(self, limit: int, below: int = MANY) -> Found:
         """Return the newest `limit` matches below a number."""
         numbers: list[int] = []
-        for window in self._windows(below, limit + 1):
+        for window in self._windows(below, limit + 1 if self._is_exact else None):
             numbers += self._matching(window)
             if len(numbers) > limit:
                 return Found(numbers[:limit], numbers[limit - 1])
@@ -62,7 +62,7 @@ class Search:
             number = sum(self._size(stream, cap + 1) for stream in self._streams)
         else:
             number = 0
-            for window in self._windows(MANY, cap + 1):
+            for window in self._windows(MANY):
                 number += sum(self._states_of(window).values())
                 if number > cap:
                     break
@@ -70,10 +70,11 @@ class Search:
 
     def count_states(self, cap: int) -> dict[str, Count]:
         """Return the same as `count`, for each state."""
-        if self._is_exact:
-            return {state: self._in_state(state).count(cap) for state in STATES}
+        by_state = [self._in_state(state) for state in STATES]
+        if all(each._is_exact for each in by_state):
+            return {state: each.count(cap) for state, each in zip(STATES, by_state, strict=True)}
         counted = dict.fromkeys(STATES, 0)
-        for window in self._windows(MANY, cap + 1):
+        for window in self._windows(MANY):  # once for all states: no index of queues or errors knows the state
             for state, number in self._states_of(window).items():
                 counted[state] += number
         ended_early = self._looked_down_to is not None
@@ -148,13 +149,14 @@ class Search:
 
     # reading
 
-    def _windows(self, below: int, wanted: int) -> Iterator[list[int]]:
-        """Yield windows of candidates, newest first. Then `_looked_down_to` is where it stopped early, or None."""
+    def _windows(self, below: int, whole: int | None = None) -> Iterator[list[int]]:
+        """Yield windows of candidates, newest first, of growing sizes or of `whole`. Then `_looked_down_to` is where it
+        stopped early, or None."""
         self._looked_down_to = None
         sizes = iter(WINDOWS)
         scanned = 0
         while scanned < self._scan_rows:
-            size = wanted if self._is_exact else next(sizes, WINDOWS[-1])
+            size = whole or next(sizes, WINDOWS[-1])
             window = self._candidates(below, size)
             if window:
                 yield window

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from duey.control.health import Stranded
 from duey.model.job import Counts, QueueInfo, TaskInfo, WorkerInfo
 from duey.monitor.history import Count, ErrorGroup, HistoryHealth, SeenWorker, SlotGroup
-from duey.monitor.web.display.formats import count, plural, span
+from duey.monitor.web.display.formats import count, number, plural, span
 from duey.monitor.web.display.text import one_line
 
 GOOD, NOTE, BAD = "good", "note", "bad"
@@ -48,6 +48,7 @@ class Situation:
     history: HistoryHealth = field(default_factory=lambda: HistoryHealth(True))
     failed: Count = field(default_factory=lambda: Count(0))
     since_visit: bool = False  # `failed` counts since the last visit, else in 24 h
+    failed_after: float = 0.0  # the time from which on `failed` counts
     seen: Sequence[SeenWorker] = ()
     missed: Sequence[SlotGroup] = ()  # slots of schedules, newest first
     troubles: Sequence[ErrorGroup] = ()  # open groups, as far as they are listed
@@ -61,11 +62,25 @@ class Situation:
 
     @property
     def hands(self) -> int:
-        return sum(each.workers for each in self.serving if not each.quiet)
+        return hands(self.workers)
 
     @property
     def busy(self) -> int:
-        return sum(len(each.running) for each in self.serving if not each.quiet)
+        return busy(self.workers)
+
+
+def hands(workers: Sequence[WorkerInfo]) -> int:
+    """Return how many workers take jobs: those of consumers that are alive and not quiet."""
+    return sum(each.workers for each in workers if _takes_jobs(each))
+
+
+def busy(workers: Sequence[WorkerInfo]) -> int:
+    """Return how many of them run a job."""
+    return sum(len(each.running) for each in workers if _takes_jobs(each))
+
+
+def _takes_jobs(worker: WorkerInfo) -> bool:
+    return worker.alive and not worker.quiet and worker.worker_type != "alone"
 
 
 @dataclass(frozen=True)
@@ -95,8 +110,9 @@ def judge(now: Situation) -> Health:
 
 
 def _waiting(counts: Counts) -> str:
-    free = counts.queued
-    return f"{plural(free, 'job')} waiting" if free > 0 else "nothing waiting"
+    waiting = counts.queued + counts.blocked
+    blocked = f", {number(counts.blocked)} of them blocked" if counts.blocked else ""
+    return f"{plural(waiting, 'job')} waiting{blocked}" if waiting else "nothing waiting"
 
 
 def _bad(now: Situation, counts: Counts) -> list[Clause]:

@@ -85,11 +85,6 @@ class ErrorsPage:
         return min((each.started_at for each in workers if each.alive), default=None)
 
     def _row(self, request: Request, group: ErrorGroup, seen: float | None, deployed: float | None) -> dict[str, Any]:
-        links, q = self._services.links, f"group:{group.fingerprint}"
-        spans = [
-            (span, figure, links.jobs(q=f"{q} since:{span}"))
-            for span, figure in (("1h", group.last_hour), ("24h", group.last_day), ("7d", group.last_week))
-        ]
         tags = []
         if group.regressed_at is not None:
             tags.append("regressed")
@@ -100,7 +95,6 @@ class ErrorsPage:
         label = f"{number(group.last_week)} in 7 days"
         return {
             "group": group,
-            "spans": spans,
             "tags": tags,
             "spark": charts.spark(group.sparkline, label=label, width=84),
             "runbook": self._services.control.runbook(group.qualname),

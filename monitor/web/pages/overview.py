@@ -10,7 +10,7 @@ import math
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -77,12 +77,14 @@ class OverviewPage:
         situation = self._situation(request)
         health, counts = judge(situation), situation.counts
         totals = asked(lambda: self._services.history.totals(DAY_S))
+        failed = asked(lambda: self._services.history.failed_since(request.now - DAY_S))
         data["health"] = {"level": health.level, "sentence": health.text(request.now), "lines": health.lines}
         data["counts"] = counts
-        data["failed_24h"], data["done_24h"] = totals and totals.failed, totals and totals.done
+        data["failed_24h"], data["done_24h"] = failed, totals and totals.done
         data["errors"] = situation.troubles
         data["missed"] = situation.missed[:LISTED]
-        more["health_clauses"] = self._clauses(request, health)
+        more["health_clauses"] = self._clauses(request, health, situation)
+        more["busy"], more["hands"] = situation.busy, situation.hands
         more["has_news"] = situation.since_visit and bool(situation.failed.number or situation.missed)
         more["since_text"] = "since your last visit" if situation.since_visit else "24 h"
         more["troubles"] = situation.troubles
@@ -110,11 +112,13 @@ class OverviewPage:
             lines.append(f"The last fire drill failed {ago(request.now - found.failed_at)}: {found.problem}.")
         return lines
 
-    def _clauses(self, request: Request, health: Health) -> list[tuple[str, Html, str, str]]:
+    def _clauses(self, request: Request, health: Health, found: Situation) -> list[tuple[str, Html, str, str]]:
         links = self._services.links
+        moment = datetime.fromtimestamp(found.failed_after, timezone.utc)
+        since = moment.isoformat().replace("+00:00", "Z") if found.since_visit else "24h"
         pages = {
             "blocked": links.jobs(state="blocked"),
-            "failed": links.jobs(state="failed"),
+            "failed": links.jobs(state="failed", q=f"since:{since}"),
             "incidents": links.to("/alerts"),
             "missed": links.to("/schedules"),
             "waiting": links.jobs(state="queued"),

@@ -63,9 +63,10 @@ class TaskPage:
         used = None
         try:
             last = self._listing.page(JobFilter(task=known_as), LISTED, None).rows
+            states = {state: n for state, n in self._listing.counts(JobFilter(task=known_as)).items() if n.number}
             used = self._services.history.used(known_as)
         except HistoryUnavailable:
-            last = ()
+            last, states = (), {}
         data = {
             "window": window,
             "task": task,
@@ -73,6 +74,7 @@ class TaskPage:
             "used": used,
             "steps": history.steps if history else [],
             "jobs": last,
+            "by_state": states,
         }
         short = task.name if task else figures.task if figures else name
         fields = list(typed) if typed is not None else inputs.inputs_of(task) if task else []
@@ -80,6 +82,7 @@ class TaskPage:
             "short": short,
             "known_as": known_as,
             "rows": [row_of(row) for row in last],
+            "states": [(name, n, self._services.links.jobs(task=known_as, state=name)) for name, n in states.items()],
             "fields": fields,
             "refused": refused,
             "running_form": typed is not None,

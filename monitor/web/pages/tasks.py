@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from duey.model.job import TaskInfo
+from duey.model.job import RUNNING, Job, TaskInfo
 from duey.monitor.history import TaskFigures
-from duey.monitor.web.display import charts
+from duey.monitor.web.display import charts, healthy
 from duey.monitor.web.display.formats import DAY_S, HOUR_S, number
+from duey.monitor.web.listing import MOST_RUNNING
 from duey.monitor.web.request import Request
 from duey.monitor.web.route import Route, View, get, unchanged
 from duey.monitor.web.services import Recent, Services, history_etag
@@ -64,7 +65,7 @@ class TasksPage:
         known = self._services.control.tasks()
         paused = [(each.qualname, each.paused) for each in known]
         workers = [each for each in asked(self._services.control.workers) or () if each.alive]
-        running = Counter(run.task for each in workers for run in each.running)
+        running = Counter(job.qualname for job in self._at_work())
         etag = history_etag(self._services, request, paused, running) if request.fragment else ""
         if request.knows(etag):
             return unchanged("tasks", etag)
@@ -74,8 +75,9 @@ class TasksPage:
         registered = {task.qualname: task for task in known}
         figures = [each for each in self._services.history.tasks(WINDOWS[window]) if text in each.qualname.lower()]
         peaks = self._services.history.peaks(each.qualname for each in figures)
-        counted = asked(self._waiting.get) or {}
-        waiting = {name: max(0, many - running[name]) for name, many in counted.items()}
+        counted, blocked = asked(self._waiting.get) or ({}, {})
+        queued = {name: max(0, many - running[name]) for name, many in counted.items()}
+        waiting = Counter(queued) + Counter(blocked)
         by_name = {"memory": peaks, "waiting": waiting, "running": running}.get(sort, {})
         figures.sort(key=SORTS.get(sort, lambda each: -by_name.get(each.qualname, 0)))
         idle = [
@@ -84,8 +86,9 @@ class TasksPage:
             if name not in {each.qualname for each in figures} and text in name.lower()
         ]
         data: dict[str, Any] = {"window": window, "sort": sort, "tasks": figures, "registered": list(known)}
-        data["peak_bytes"], data["waiting"], data["running"] = peaks, waiting, dict(running)
-        total_ms, hands = sum(each.total_run_ms for each in figures), sum(each.workers for each in workers)
+        data["peak_bytes"], data["waiting"], data["running"] = peaks, dict(waiting), dict(running)
+        data["blocked"] = blocked
+        total_ms, hands = sum(each.total_run_ms for each in figures), healthy.hands(workers)
         data["utilization"] = total_ms / (1000 * WINDOWS[window] * hands) if hands else None
         links = self._services.links
         more = {
@@ -93,11 +96,12 @@ class TasksPage:
             "total": {
                 "done": sum(each.outcomes.done for each in figures),
                 "failed": sum(each.outcomes.failed for each in figures),
-                "waiting": sum(waiting.get(each.qualname, 0) for each in figures),
+                "waiting": sum(waiting[each.qualname] for each in figures),
                 "running": sum(running[each.qualname] for each in figures),
                 "run_ms": total_ms,
             },
             "hands": hands,
+            "queued": queued,
             "has_memory": bool(peaks),
             "idle": idle,
             "text": text,
@@ -108,6 +112,11 @@ class TasksPage:
             ],
         }
         return View("tasks", "Tasks", data, more, "tasks", ("list",), etag=etag)
+
+    def _at_work(self) -> Sequence[Job]:
+        """Return the jobs that count as running, as in the list of jobs."""
+        page = asked(lambda: self._services.control.jobs(RUNNING, None, None, MOST_RUNNING, None))
+        return page.jobs if page else ()
 
 
 def _share(figures: TaskFigures) -> float:

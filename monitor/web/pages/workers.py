@@ -14,6 +14,7 @@ from typing import Any
 from duey.errors import StorageUnavailable, UnknownWorker
 from duey.model.job import QueueInfo, WorkerInfo
 from duey.monitor.history import SeenWorker
+from duey.monitor.web.display import healthy
 from duey.monitor.web.display.formats import DAY_S, number, plural, times_usual
 from duey.monitor.web.refusal import Refusal
 from duey.monitor.web.request import Request
@@ -48,8 +49,9 @@ class WorkersPage:
         more = {
             "consumers": [self._consumer(request, each, usual) for each in by_consumer(workers)],
             "problem": problem,
-            "hands": sum(each.workers for each in workers if not each.quiet),
-            "busy": sum(len(each.running) for each in workers),
+            "hands": healthy.hands(workers),
+            "busy": healthy.busy(workers),
+            "quiet": sum(each.workers for each in workers if each.quiet),
             "queues": queues,
             "stranded": [f"{each}." for each in self._services.control.stranded(workers, queues)],
             "newest": max((each.started_at, each.code) for each in workers)[1] if workers else "",

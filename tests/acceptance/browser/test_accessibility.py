@@ -10,6 +10,7 @@ from axe_playwright_python.base import AxeResults
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
 
+from duey.model.job import STATES
 from tests.acceptance.browser.conftest import PHONE, WIDE, Service
 from tests.acceptance.variants import SOAK
 from tests.support import wait_until
@@ -35,7 +36,13 @@ def places(service: Service) -> list[str]:
     pages += ["tasks", "tasks/note", "schedules", "schedules/monthly", "workers"]
     pages += ["alerts", "schedules/new?task=note", "audit", "account", "jobs/nobody"]
     pages += ["access", "access/new-account", "access/new-token", "account/second-factor"]
-    pages += ["jobs", "schedules/new"] if SOAK else []  # these have less on them
+    pages += ["changes"]
+    if SOAK:  # these have less on them, or much the same as others
+        pages += ["jobs", "schedules/new", "tasks?window=30d&sort=failed", "errors?state=muted", "schedules/mail/edit"]
+        pages += [f"jobs?state={state}" for state in STATES] + ["jobs?q=nothing", "jobs?q=state:none+sku:A7"]
+        pages += ["account/no", f"jobs/{service.enqueue_jobs('note', 1)}"]
+        made = client.post("/api/schedules", {"name": "mail", "task": "note", "args": [1], "cron": "@daily"})
+        assert made.status == 201, made
     return [f"/monitor/{place}" for place in pages]
 
 

@@ -139,7 +139,10 @@ def test_no_page_is_wider_than_its_window(browser: Browser, tmp_path: Path) -> N
         tasks = [task.qualname for task in world.control.tasks()]
         places = [*PAGES, *(f"/jobs/{job_id}" for job_id in states.values()), "/jobs/none", "/jobs?state=failed"]
         places += [f"/jobs?q={'w' * 300}+state:nonsense", "/audit?who=nobody", "/workers"]
-        for address in [f"/monitor{place}" for place in places] + [links.task(name) for name in (tasks[0], tasks[-1])]:
+        addresses = [f"/monitor{place}" for place in places] + [links.task(name) for name in (tasks[0], tasks[-1])]
+        addresses += [links.error(each.fingerprint) for each in world.history.error_groups("open").groups[:2]]
+        addresses += [links.schedule(each.name) for each in world.control.schedules.all() if "W" in each.name]
+        for address in addresses:
             look(address)
         made = next(each.name for each in world.control.schedules.all() if each.source == "made")
         worker = str(world.presences[-1].n)
@@ -154,8 +157,11 @@ def test_no_page_is_wider_than_its_window(browser: Browser, tmp_path: Path) -> N
             links.account(account.name, "remove"): {"seen": account.version},
             links.token(token.name, "revoke"): {"seen": token.version},
             "/monitor/tokens": {"name": "M" * 64, "scope": "read", "days": ""},
+            links.job(world.hostile[0], "share"): {"for": "1h"},
         }.items():
             look(path, fields)
+        shared = page.frame_locator("iframe").locator("pre[data-copy]").inner_text()
         page.context.clear_cookies()
-        look("/monitor/login")
+        for address in (shared.removeprefix(base), "/monitor/login"):
+            look(address)
         assert not wide, "\n".join(f"{place}: {found}" for place, found in wide.items())

@@ -23,8 +23,8 @@ def test_the_overview_begins_with_what_is_wrong(world: World, admin: Browser, cl
     headline = re.search(r'<h1 class="health (\w+)">', page.text)
     assert headline and headline[1] == data["health"]["level"] == "bad"
     assert "31 jobs failed since your last visit; 3 scheduled runs missed" in page.words
-    for path in ("/jobs?state=failed", "/schedules", "/jobs?state=queued"):
-        assert f'<a href="/monitor{path}">' in page.text.partition("</h1>")[0]
+    for path in ("/jobs?state=failed&amp;q=since%3A2027-01-14T23", "/schedules", "/jobs?state=queued"):
+        assert f'<a href="/monitor{path}' in page.text.partition("</h1>")[0]
     assert "What fails since your last visit" in page.words and "What did not run since your last visit" in page.words
     group = world.history.error_groups("open").groups[0]
     assert f'<a href="/monitor/errors/{group.fingerprint}">{group.type}</a>' in page.text
@@ -61,7 +61,7 @@ def test_an_empty_deployment_is_told_how_to_begin(empty: World) -> None:
 def test_errors_link_to_their_jobs_and_are_marked(world: World, admin: Browser) -> None:
     page = admin.get("/monitor/errors")
     group = world.history.error_groups("open").groups[0]
-    assert "new since your last visit" in page.words and f"q=group%3A{group.fingerprint}+since%3A1h" in page.text
+    assert "new since your last visit" in page.words and f"errors/{group.fingerprint}" in page.text
     for mark, state in (("mute", "muted"), ("reopen", "open"), ("fix", "fixed")):
         assert admin.post(f"/monitor/errors/{group.fingerprint}/{mark}").status == 303
         marked = world.history.error_group(group.fingerprint)
@@ -73,6 +73,7 @@ def test_errors_link_to_their_jobs_and_are_marked(world: World, admin: Browser) 
     )
     assert "Marked as fixed" in undone.words, "back to what it was"
     one = admin.get(f"/monitor/errors/{group.fingerprint}")
+    assert f"q=group%3A{group.fingerprint}+since%3A1h" in one.text
     assert "ana fix error" in one.words and "Retry the" in one.words and "Whole traceback" in one.words
     asked = admin.post("/monitor/jobs", one.hidden() | {"verb": "retry"})
     assert re.search(r"Retry \d+ jobs\?", asked.words) and "state failed" in asked.words, "none that has succeeded"
