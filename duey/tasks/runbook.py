@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from itertools import takewhile
 
 _HEADING = re.compile(r"^([ \t]*)when it fails:[ \t]*(.*)$", re.IGNORECASE)
 
@@ -15,20 +16,16 @@ def runbook_of(doc: str | None) -> str:
     the lines up to the next empty one.
     """
     lines = inspect.cleandoc(doc or "").splitlines()
-    for number, line in enumerate(lines):
-        if (found := _HEADING.match(line)) is None:
-            continue
-        indent, below = len(found[1]), lines[number + 1 :]
-        deeper = bool(below) and _indent(below[0]) > indent
-        taken = [found[2]]
-        for each in below:
-            if (_indent(each) <= indent if deeper else False) and each.strip():
-                break
-            if not deeper and not each.strip():
-                break
-            taken.append(each)
-        return inspect.cleandoc("\n".join(taken) if taken[0] else "\n" + "\n".join(taken[1:])).strip()
-    return ""
+    found = next(((n, heading) for n, line in enumerate(lines) if (heading := _HEADING.match(line))), None)
+    if found is None:
+        return ""
+    number, heading = found
+    indent, below = len(heading[1]), lines[number + 1 :]
+    if below and _indent(below[0]) > indent:
+        own = takewhile(lambda line: not line.strip() or _indent(line) > indent, below)
+    else:
+        own = takewhile(str.strip, below)
+    return inspect.cleandoc("\n".join([heading[2], *own])).strip()
 
 
 def _indent(line: str) -> int:

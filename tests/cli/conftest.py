@@ -4,36 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
 from duey import logs
 from duey.cli import main
 from duey.cli.context import CliContext
-from tests.monitor.conftest import Clock, cheap_passwords, clock, databases
-from tests.monitor.web.scene import morning
-from tests.monitor.web.world import World, make_world
+from tests.monitor.conftest import cheap_passwords, clock, databases
+from tests.monitor.web.conftest import empty, world
+from tests.monitor.web.world import World
 
-__all__ = ["cheap_passwords", "clock", "databases"]
+__all__ = ["cheap_passwords", "clock", "databases", "empty", "world"]
 Ran = tuple[int, str, str]
 Run = Callable[..., Ran]
-
-
-@pytest.fixture
-def empty(tmp_path: Path, clock: Clock) -> Iterator[World]:
-    """A service on its first day."""
-    world = make_world(tmp_path, clock)
-    yield world
-    world.close()
-
-
-@pytest.fixture
-def world(tmp_path: Path, clock: Clock) -> Iterator[World]:
-    """A service with jobs of every state."""
-    world = morning(tmp_path, clock)
-    yield world
-    world.close()
 
 
 @pytest.fixture
