@@ -190,11 +190,12 @@ def outline(text: str) -> str:
 
 
 def without_login(address: str) -> str:
-    """The URL of a Redis server without user and password, which may also stand behind its question mark."""
+    """The URL of a Redis server without user and passwords, which may also stand behind its question mark."""
     scheme, mark, rest = address.partition("://")
     place, ask, query = rest.partition("?")
-    kept = [each for each in query.split("&") if each.partition("=")[0] not in ("username", "password")]
-    return scheme + mark + place.rpartition("@")[2] + (ask if any(kept) or not query else "") + "&".join(kept)
+    # One without = is the rest of a password with a question mark.
+    kept = [each for each in query.split("&") if re.match(r"(?!username=|(ssl_)?password=)\w+=", each)]
+    return scheme + mark + place.rpartition("@")[2] + (ask if kept or not query else "") + "&".join(kept)
 
 
 def entries(parse: Parser, at_least: int = 0) -> Parser:

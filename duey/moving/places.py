@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from duey.config import Settings, sqlite_path
-from duey.config.table import Storage
+from duey.config.table import Storage, redis_url
 from duey.config.values import NAME, SQLITE_URL, Refused, database, without_login
 from duey.moving.huey_queue import HueyQueue, RedisHueyQueue, SqliteHueyQueue
 from duey.storage.transfer import MoveRefused, Transfer
@@ -58,19 +58,20 @@ def place_of(url: str | None, settings: Settings, name: str | None = None) -> Pl
     storage = replace(settings.storage, name=name or settings.storage.name)
     if url is None:
         return Place(storage)
-    if url.startswith(REDIS):
-        named, configured = Place(replace(storage, backend="redis", url=url)), Place(replace(storage, backend="redis"))
-        is_same = named.label == configured.label and without_login(url) == url
-        return configured if is_same else named  # with its password
     try:
-        file = sqlite_path(database(url, settings.root))
+        if url.startswith(REDIS):
+            redis_url(url, settings.root)
+        else:
+            return Place(replace(storage, backend="sqlite", path=sqlite_path(database(url, settings.root))))
     except Refused:
         shown = re.sub(r":[^/].*@", ":***@", url)[:80]
         raise MoveRefused(
             f"expected redis://HOST:PORT/N, rediss://..., unix:///SOCKET or {SQLITE_URL}FILE, found {shown!r}: "
-            "correct the URL"
+            "correct the URL (in a password, / is %2F and ? is %3F)"
         ) from None
-    return Place(replace(storage, backend="sqlite", path=file))
+    named, configured = Place(replace(storage, backend="redis", url=url)), Place(replace(storage, backend="redis"))
+    is_same = named.label == configured.label and without_login(url) == url
+    return configured if is_same else named  # with its password
 
 
 def huey_queue_at(url: str, settings: Settings, name: str | None) -> HueyQueue:

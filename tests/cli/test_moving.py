@@ -29,6 +29,7 @@ def test_two_movers_of_one_service(tmp_path: Path) -> None:
 @rows("url, name, words", [
     ("mysql://user:hunter2@host/db", None, "found 'mysql://user:***@host/db'"),
     ("queue.db", None, "expected redis://HOST"),
+    ("redis://me:hunter/2@host:1/0", None, "found 'redis://me:***@host:1/0': correct the URL (in a password, / is %2F"),
     ("sqlite:///", None, "expected redis://HOST"),
     ("redis://h:1/0", "a b", "correct --name"),
 ])  # fmt: skip
@@ -43,7 +44,7 @@ def test_a_place_hides_its_password(tmp_path):
     assert place.label == "redis://host:1/0 (name shop)"
     assert place.lines()[2] == "url = redis://USER:PASSWORD@host:1/0"
     for given, shown in (
-        ("me:a/b@host:1/0", "host:1/0"), ("host:1/0?password=a@b", "host:1/0"), ("host:1/0?", "host:1/0?"),
+        ("host:1?ssl_password=x&db=3", "host:1?db=3"), ("host:1/0?password=a@b", "host:1/0"), ("host:1/0?", "host:1/0?"),
         ("host:1?db=3&username=me&password=hunter2", "host:1?db=3"), ("host:1/0?db=3", "host:1/0?db=3"),
     ):  # fmt: skip
         place = place_of(f"redis://{given}", settings(tmp_path), "shop")
