@@ -44,7 +44,8 @@ def test_a_place_hides_its_password(tmp_path):
     assert place.label == "redis://host:1/0 (name shop)"
     assert place.lines()[2] == "url = redis://USER:PASSWORD@host:1/0"
     for given, shown in (
-        ("host:1?ssl_password=x&db=3", "host:1?db=3"), ("host:1/0?password=a@b", "host:1/0"), ("host:1/0?", "host:1/0?"),
+        ("host:1?ssl_password=x&db=3", "host:1?db=3"), ("host:1/0?password=a@b", "host:1/0"),
+        ("host:1/0?", "host:1/0?"),
         ("host:1?db=3&username=me&password=hunter2", "host:1?db=3"), ("host:1/0?db=3", "host:1/0?db=3"),
     ):  # fmt: skip
         place = place_of(f"redis://{given}", settings(tmp_path), "shop")
