@@ -11,7 +11,6 @@ answers, with `duey_up 0` alone, which says more than a failed scrape.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -21,6 +20,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
+from duey import clock
 from duey.api import views
 from duey.api.answer import Refusal, respond, respond_bytes
 from duey.api.auth import MetricsAuth, TokenAuth
@@ -137,7 +137,7 @@ class LiveCollector(Collector):
         yield jobs
         yield GaugeMetricFamily("duey_events_unrecorded", "Events that are not in the history yet", counts.events)
         oldest = counts.oldest_queued_at
-        age = 0.0 if oldest is None else max(0.0, time.time() - oldest)
+        age = 0.0 if oldest is None else max(0.0, clock.now() - oldest)
         yield GaugeMetricFamily("duey_oldest_queued_age_seconds", "Age of the oldest queued job", age)
 
     def _queues(self) -> Iterator[GaugeMetricFamily]:
@@ -158,7 +158,7 @@ class LiveCollector(Collector):
         yield GaugeMetricFamily("duey_workers", "Workers of live consumers", workers)
         yield GaugeMetricFamily("duey_workers_busy", "Workers that run a job now", busy)
         since = self._control.health().schedules_since
-        stopped_s = 0.0 if since is None else max(0.0, time.time() - since)
+        stopped_s = 0.0 if since is None else max(0.0, clock.now() - since)
         description = "How long no consumer has run schedules; 0 while one does"
         yield GaugeMetricFamily("duey_schedules_standing_seconds", description, stopped_s)
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 from urllib.parse import parse_qsl
@@ -20,6 +19,7 @@ from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import PydanticCustomError, SchemaValidator, ValidationError, core_schema
 from typing_extensions import Required, TypedDict
 
+from duey import clock
 from duey.api.answer import Refusal, refused_fields
 from duey.control.refusal import found, problems_of
 from duey.control.schedules import CATCH_UP, OVERLAP, ScheduleRequest
@@ -59,7 +59,7 @@ def instant(value: Any) -> float:
 
 def _eta(value: Any) -> float | None:
     at = instant(value)
-    ahead = at - time.time()
+    ahead = at - clock.now()
     if not -LATE_ETA_S <= ahead <= TEN_YEARS_S:
         raise refusal("a future time within ten years", value)
     return None if ahead <= 0 else at
@@ -67,7 +67,7 @@ def _eta(value: Any) -> float | None:
 
 def _to_come(value: Any) -> float:
     at = instant(value)
-    if not 0 < at - time.time() <= TEN_YEARS_S:
+    if not 0 < at - clock.now() <= TEN_YEARS_S:
         raise refusal("a future time within ten years", value)
     return at
 

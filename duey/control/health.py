@@ -14,6 +14,7 @@ from duey.model.job import Health, QueueInfo, WorkerInfo
 from duey.model.queues import serves
 from duey.scheduling.timezones import moment
 from duey.storage.contract import JobStorage
+from duey.storage.presence import HOST
 
 GRACE_S = 10.0  # a consumer that serves them may be starting
 LOOKED_AT = 20  # jobs whose task is named
@@ -28,6 +29,9 @@ def health(storage: JobStorage, schedules: ScheduleService, timezone: str) -> He
         since = schedules.standing_since(workers)
     except errors.DueyError as exc:
         return Health(False, (str(exc),), usable=False)
+    # That of this host is among the warnings of the storage.
+    ahead = {each.host: each.clock_ahead_s for each in workers if each.host != HOST}
+    warnings += tuple(filter(None, (clock.warning(ahead_s, host) for host, ahead_s in ahead.items())))
     problems = full
     if not any(each.workers for each in workers):
         problems += ("no consumer is running: start one with `duey worker`",)

@@ -239,6 +239,7 @@ class WorkerInfo:
     rss_bytes: int | None = None
     code: str = ""  # fingerprint of its task modules; "" if it is unknown
     consumer: str = ""  # the same for all worker processes of one consumer
+    clock_ahead_s: float = 0.0  # of its host, compared with that of the server of the queue
 
 
 @dataclass(frozen=True)

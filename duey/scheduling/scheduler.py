@@ -46,6 +46,8 @@ SLOW_S = 5.0  # after this time it is logged that such code does not answer
 BROKEN_S = 30.0  # interval of attempts for a schedule that cannot be computed
 ALIVE_S = 10.0  # interval of the notes that a scheduler lives
 BACK_S = 1.0  # a clock that goes back by more than this was set
+CLOCK = "the clock was set back, here or on another host: what is on record does not run again, every() counts from now"
+AHEAD_S = 5.0  # a schedule that was dealt with for later than this was so by a wrong clock
 SKEW_S = 60.0  # tolerated difference between the clocks of two hosts
 HEARD = 1000  # jobs for which signals wait to be sent; of more, the oldest are dropped
 GONE, SLEPT, AWAY = "no consumer", "this machine slept, or its clock was set,", "the storage was away"
@@ -197,10 +199,11 @@ class DurableScheduler(Scheduler):
             back = back or (first and noted is not None and noted > now + SKEW_S)
         self._before = now
         rows: list[ScheduleRow] = self._schedule_store.schedules()
-        ahead = [row for row in rows if back and row.last > now]
+        # What a host with a wrong clock left behind must stop no schedule.
+        ahead = [row for row in rows if row.last > now + (0.0 if back else AHEAD_S)]
         if not ahead:
             return rows
-        logger.warning("the clock was set back: what is on record is not run again, and every() counts from now")
+        logger.warning(CLOCK)
         self._fire([Tick(row, self._anew(row, now), (), ()) for row in ahead], [])
         return list(self._schedule_store.schedules())
 
@@ -277,14 +280,9 @@ class DurableScheduler(Scheduler):
     def _log_missed(self, tick: Tick, count: int) -> None:
         missed = [slot for slot in tick.slots if slot.outcome == MISSED]
         if missed:
-            logger.warning(
-                "schedule %s missed %d slots from %s to %s: %s",
-                tick.row.name,
-                count - len(tick.slots) + len(missed),
-                entry.stamp(missed[0].at),
-                entry.stamp(missed[-1].at),
-                missed[-1].reason,
-            )
+            many, span = count - len(tick.slots) + len(missed), (entry.stamp(missed[0].at), entry.stamp(missed[-1].at))
+            text = "schedule %s missed %d slots from %s to %s: %s"
+            logger.warning(text, tick.row.name, many, *span, missed[-1].reason)
 
     def _release(self, item: ScheduleEntry) -> None:
         """Enqueue the job of the first waiting slot if the previous run has ended. Without a job the slot is missed."""

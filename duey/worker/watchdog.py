@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from duey import clock
 from duey.storage.contract import Workers
 from duey.storage.presence import IN_BODY, rss_of
 from duey.worker.process import WorkerSpec
@@ -73,7 +74,7 @@ def past_timeout(storage: Workers, child: WorkerProcess) -> list[int]:
     return [
         slot.token
         for slot in storage.slots(child.number)
-        if slot.deadline and time.time() > slot.deadline + TIMEOUT_GRACE_S
+        if slot.deadline and clock.now() > slot.deadline + TIMEOUT_GRACE_S
     ]
 
 

@@ -86,10 +86,10 @@ ETAS = [
 
 @rows("eta, expected", ETAS)
 def test_an_eta(monkeypatch: pytest.MonkeyPatch, eta: str, expected: float) -> None:
-    monkeypatch.setattr("duey.api.requests.time.time", lambda: 1800000000.0)
+    monkeypatch.setattr("duey.clock.now", lambda: 1800000000.0)
     assert single({"task": "add", "eta": eta}).eta == pytest.approx(expected, abs=1e-5)
     for ahead_s in (-59, -1, 0):  # clocks differ, and a request takes time: it means now
-        monkeypatch.setattr("duey.api.requests.time.time", lambda late=ahead_s: expected - late)
+        monkeypatch.setattr("duey.clock.now", lambda late=ahead_s: expected - late)
         assert single({"task": "add", "eta": eta}).eta is None
 
 

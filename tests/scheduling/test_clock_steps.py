@@ -73,6 +73,21 @@ def test_clocks_of_two_hosts_that_differ_by_seconds(world: Make):
     assert len(w.ran("b")) == 9
 
 
+@both
+def test_what_a_clock_that_was_ahead_has_left_behind_stops_nothing(world: Make):
+    """The host that was 2 h ahead has gone, or was set right, while the schedulers of others lived."""
+    w = world({"a": cron("* * * * *"), "b": every(2)})
+    right = w.scheduler()
+    w.run(60, right)
+    w.go(2 * HOUR)
+    w.settle(w.scheduler())
+    w.go(-2 * HOUR)
+    before = len(w.ran("b"))
+    w.run(180, right)
+    assert 88 <= len(w.ran("b")) - before <= 91 and set(w.jobs().values()) == {1}
+    assert [at for at in w.ran("a") if at < 300] == [60.0, 120.0, 180.0, 240.0]
+
+
 # zones and changes
 
 

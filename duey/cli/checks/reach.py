@@ -15,7 +15,6 @@ from urllib.parse import urlsplit
 from duey.cli.checks import FAIL, OK, WARN, Finding
 
 ANSWER_S = 5.0  # for one connection or answer
-CLOCKS_APART_S = 5.0
 CLAIMED = "192.0.2.99"  # an address of nobody (RFC 5737), which a proxy must not believe
 ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
 
@@ -24,7 +23,7 @@ def redis(settings: Any) -> Iterator[Finding]:
     """Whether the server of the queue keeps what it has accepted, and whether its clock agrees with this one."""
     if settings.storage.backend != "redis":
         return
-    from duey import errors
+    from duey import clock, errors
     from duey.storage.redis import preflight
     from duey.storage.redis.client import Server
 
@@ -45,8 +44,7 @@ def redis(settings: Any) -> Iterator[Finding]:
     finally:
         server.close()
     found = [Finding(WARN, "Redis", text) for text in facts.warnings(at)]
-    if (apart_s := abs(instant + micro / 1e6 - time.time())) > CLOCKS_APART_S:
-        text = f"the clock of {at} and of this machine are {apart_s:.0f} s apart: synchronize both"
+    if text := clock.warning(time.time() - instant - micro / 1e6, "this machine"):
         found.append(Finding(WARN, "Redis", text))
     yield from found or [
         Finding(OK, "Redis", f"{at}, version {'.'.join(map(str, facts.version))}, keeps accepted jobs")

@@ -71,10 +71,11 @@ def lines_of(found: Any, problems: list[str], sentence: str) -> list[str]:
     ]
     for worker in found.workers:
         state = "alive" if worker.alive else "dead"
+        off = f", {text}" if (text := clock.off_in_words(worker.clock_ahead_s)) else ""
         doing = ", ".join(job.task for job in worker.running) or "idle"
         lines.append(
             f"worker {worker.id}: {worker.host} pid {worker.pid}, {worker.workers} x {worker.worker_type}, "
-            f"{state}, {doing}"
+            f"{state}{off}, {doing}"
         )
     return lines
 

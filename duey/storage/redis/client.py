@@ -23,13 +23,14 @@ from typing import Any, NamedTuple
 from redis import exceptions
 from redis.connection import ConnectionPool
 
-from duey import errors
+from duey import clock, errors
 from duey.storage.redis import address, preflight
 from duey.storage.redis.resp import packed, short_answer
 from duey.storage.transfer import StorageMoved
 
 ANSWER_S = 10.0  # longest wait for an answer
 BLOCK_S = 5.0  # longest blocking wait at a list; below ANSWER_S, so that it does not look like a dead server
+COMPARE_S = 10.0  # how often this host's clock is compared with the server's
 FRESH_S = 0.1  # one that was idle for less is used without looking whether the server has closed it
 
 
@@ -49,6 +50,7 @@ class Server:
         self._pid = 0
         self._opening = threading.RLock()
         self._opened: preflight.Opened | None = None
+        self._compare_at = 0.0  # monotonic
 
     # connections
 
@@ -148,7 +150,11 @@ class Server:
         if start is None:
             start = self._starts[name] = packed((b"EVALSHA", script(name).sha, 1, self.prefix))
         try:
-            return send(b"*%d\r\n%b%b" % (4 + count, start, arguments))
+            answer = send(b"*%d\r\n%b%b" % (4 + count, start, arguments))
+            if time.monotonic() >= self._compare_at:
+                with suppress(errors.StorageUnavailable):
+                    self.compare_clocks()
+            return answer
         except errors.StorageUnavailable as exc:
             if not isinstance(exc.__cause__, exceptions.NoScriptError):
                 raise
@@ -168,6 +174,16 @@ class Server:
             is not None
         )
 
+    def compare_clocks(self) -> None:
+        """Let this process go by the server's clock (duey.clock)."""
+        self._compare_at = time.monotonic() + COMPARE_S
+
+        def ask() -> float:
+            seconds, micros = self.command(b"TIME", again=False)
+            return int(seconds) + int(micros) / 1e6
+
+        clock.compare(ask)
+
     # opening
 
     @property
@@ -180,6 +196,7 @@ class Server:
         with self._opening:
             if self._opened is None:
                 self._opened = preflight.open_keys(self)
+                self.compare_clocks()
             return self._opened
 
     def facts(self) -> preflight.Facts | None:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from redis import Redis, exceptions
 
-from duey import errors
+from duey import clock, errors
 from duey.storage.redis.keys import VERSION, prefix
 
 OLD_PREFIX = "dewey"  # of keys, until version 0.9
@@ -186,7 +186,9 @@ def warnings(server: Any) -> list[str]:
     """What an admin should know now, one sentence each. Raises as `refuse`: settings can change while Duey runs."""
     at = f"Redis at {server.address}"
     facts = server.facts()
+    off = [text] if (text := clock.warning(clock.host_ahead_s(), "this machine")) else []
     if facts is None:
-        return [f"{at} does not allow this user to run INFO: make sure that it evicts no keys and saves its data"]
+        text = f"{at} does not allow this user to run INFO: make sure that it evicts no keys and saves its data"
+        return [text, *off]
     refuse(facts, at)
-    return facts.warnings(at)
+    return [*facts.warnings(at), *off]

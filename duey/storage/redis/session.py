@@ -73,6 +73,7 @@ class WorkerSessions:
             "started_at", clock.now(), "threads", registration.threads, "kind", registration.kind,
             "queues", ",".join(registration.queues), "tasks", ",".join(registration.tasks),
             "serves", f",{','.join(registration.queues)},", "code", registration.code,
+            "ahead", f"{clock.host_ahead_s():.3f}",
         ]  # fmt: skip
         session = self._sessions[presence.n] = WorkerSession(presence, fields)
         self._register(session)

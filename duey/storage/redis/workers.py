@@ -54,7 +54,7 @@ class Watch:
         if not words:
             return
         try:
-            self._server.run("beat", int(lease_s * 1000), *words, again=True)
+            self._server.run("beat", int(lease_s * 1000), f"{clock.host_ahead_s():.3f}", *words, again=True)
         except errors.StorageUnavailable:
             self.doubt()
             self._beat_due.clear()
@@ -119,7 +119,7 @@ class RedisWorkers(OnThisHost, Workers):
         found = []
         for number, leased, row, jobs in self.server.run("workers", again=True):
             n = int(number)
-            host, pid, started_at, beat_at, threads, kind, queues, quiet, reported, code, consumer = row
+            host, pid, started_at, beat_at, threads, kind, queues, quiet, reported, code, consumer, ahead = row
             if host is None:
                 continue
             held = {
@@ -137,6 +137,7 @@ class RedisWorkers(OnThisHost, Workers):
                     alive=bool(leased) and (not here or presence.is_alive(self.folder, n)), quiet=bool(quiet),
                     running=tuple(running), rss_bytes=rss_of(int(pid)) if host.decode() == HOST else None,
                     code=(code or b"").decode(), consumer=(consumer or b"").decode(),
+                    clock_ahead_s=float(ahead or 0),
                 )
             )  # fmt: skip
         return sorted(found, key=lambda info: int(info.id))

@@ -11,6 +11,7 @@ import contextlib
 from collections.abc import Sequence
 from typing import Any
 
+from duey import clock
 from duey.errors import StorageUnavailable, UnknownWorker
 from duey.model.job import QueueInfo, WorkerInfo
 from duey.monitor.history import SeenWorker
@@ -92,6 +93,7 @@ class WorkersPage:
             "quiet": all(each.quiet for each in processes if each.workers),
             "codes": {each.code for each in processes},
             "running": running,
+            "clock_off": clock.off_in_words(max((each.clock_ahead_s for each in processes), key=abs)),
             "stale": any(request.now - each.heartbeat_at > STALE_S for each in processes),
         }
 

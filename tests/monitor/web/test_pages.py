@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
 import re
@@ -287,6 +288,11 @@ def test_workers_are_asked_and_the_unusual_stands_first(world: World, admin: Bro
     assert '<a href="/monitor/jobs/sum">add</a>' in page.text, "what it was doing"
     assert "code 8e02d17" in page.words and "code 31bb9c4" in page.words
     assert page.words.count("other code than the newest") == 1
+    workers = type(world.control).workers
+    with pytest.MonkeyPatch.context() as patch:  # a host of a queue on Redis
+        off = [dataclasses.replace(each, clock_ahead_s=-90.0) for each in workers(world.control)]
+        patch.setattr(type(world.control), "workers", lambda control: off)
+        assert admin.get("/monitor/workers").words.count("clock 90 s behind") == 2
     world.hire("atlas", 99_994_120, "other")
     both = admin.get("/monitor/workers").words
     assert "8 workers" not in both and both.count("Stop…") == 2, "two processes of one consumer"

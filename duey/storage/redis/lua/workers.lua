@@ -9,7 +9,7 @@ local leases = call('ZRANGE', P .. 'leases', 0, -1, 'WITHSCORES')
 for i = 1, #leases, 2 do
   local n = leases[i]
   local row = call('HMGET', P .. 'worker:' .. n, 'host', 'pid', 'started_at', 'beat_at', 'threads', 'kind', 'queues',
-    'quiet', 'running', 'code', 'consumer')
+    'quiet', 'running', 'code', 'consumer', 'ahead')
   local held, jobs = call('HGETALL', P .. 'claimed:' .. n), {}
   for k = 1, #held, 2 do
     jobs[#jobs + 1] = held[k]
