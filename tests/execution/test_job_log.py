@@ -6,12 +6,15 @@ import io
 import logging
 import sys
 import threading
+from types import SimpleNamespace
 
 import pytest
 
 from duey.execution.body import job_log
 from duey.execution.body.job_log import JobLog, LiveLog, Stdout
 from duey.model.log_lines import AttemptLog
+from duey.payload.redact import Mask
+from tests.contracts.rig import job
 
 
 class Store:
@@ -88,3 +91,24 @@ def test_standard_output_stays_what_it_was(monkeypatch):
     print("outside of a job")
     sys.stdout.flush()
     assert stream.getvalue() == "outside of a job\n" and not sys.stdout.isatty()
+
+
+def test_no_part_of_a_long_secret_is_left_where_a_line_is_cut(monkeypatch):
+    secret = "long secret " * 6000
+    task = SimpleNamespace(capture_print=True)
+    context = SimpleNamespace(
+        mask=Mask([secret], str), deadline=SimpleNamespace(unheeded=False), claim=SimpleNamespace(job=job("a")),
+        huey=SimpleNamespace(_registry=SimpleNamespace(_registry={job("a").task: task})),
+    )  # fmt: skip
+    handler, stdout = JobLog(), Stdout(io.StringIO(), everywhere=True)
+    handler.stdout = stdout
+    monkeypatch.setattr(job_log, "current_job_context", lambda: context)
+    monkeypatch.setattr(job_log, "job_log_handler", handler)
+    handler.begin(7)
+    say(handler, secret)
+    say(handler, f"twice {secret}{secret}")
+    for pieces in ((secret, ".", secret, "\n"), ("a\nb ", secret, "\nc", "d\n", "e")):
+        for piece in pieces:
+            stdout.write(piece)
+    texts = [line[2] for line in handler.end()]
+    assert texts == ["[redacted]", "twice [redacted][redacted]", "[redacted]", "a", "b [redacted]", "cd", "e"]

@@ -21,11 +21,12 @@ from typing import Any, Protocol
 
 from duey import clock, logs
 from duey.execution.body.thread_timeouts import ENGINE, LOGGING, may_raise
+from duey.execution.error_text import MASKED_MAX
 from duey.model.log_lines import HALF_LINES, AttemptLog, Line, Numbered
 from duey.tasks.current import current_job_context
 
 LINE_CHARS = 2000
-MASKED_CHARS = 64 * 1024  # of a line in which secrets are masked before it is truncated
+BEGUN_CHARS = 64 * 1024  # of a line that is printed piece by piece: what comes after them is dropped
 PRINTED = "PRINT"  # in place of the level
 FIRST_S, EVERY_S = 0.25, 1.0  # pause before the first lines are written, and between two writes
 
@@ -143,7 +144,7 @@ class JobLog(logging.Handler):
 
     def _add(self, at: float, level: str, text: str) -> None:
         try:
-            job_context, text = current_job_context(), text[:MASKED_CHARS]
+            job_context, text = current_job_context(), text[:MASKED_MAX]
             text = (job_context.mask.text(text) if job_context else text)[:LINE_CHARS]
         except BaseException as exc:
             text = f"<a log line that could not be made: {type(exc).__name__}>"
@@ -192,10 +193,12 @@ class Stdout:
         job_context = current_job_context()
         if job_context is not None:
             if self._wanted(job_context):
-                *whole, begun = (getattr(self._here, "begun", "") + text).split("\n")
-                for line in whole:
+                first, *more = text.split("\n")
+                begun = getattr(self._here, "begun", "")
+                lines = [begun + first if len(begun) < BEGUN_CHARS else begun, *more]  # cut nowhere within a piece
+                for line in lines[:-1]:
                     job_log_handler.printed(line)
-                self._here.begun = begun[:MASKED_CHARS]
+                self._here.begun = lines[-1][:MASKED_MAX]
             job_log_handler.heed_timeout()
         return count
 
