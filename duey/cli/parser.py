@@ -52,16 +52,55 @@ def from_one(text: str) -> int:
     return int(text)
 
 
+AS_JSON = ("--json", {"action": "store_true", "help": "print one JSON object"})
+FORMS = AS_JSON, ("--csv", {"action": "store_true", "help": "print CSV with the fields of --json"})
+WORD = {"metavar": "TEXT", "nargs": "+"}
+PAGE = (
+    *FORMS, ("--limit", {"type": from_one, "default": 25, "metavar": "N", "help": "how many at most"}),
+    ("--cursor", {"metavar": "CURSOR", "help": "those after the ones that an earlier call has shown"}),
+)  # fmt: skip
+WHICH_JOBS = (
+    ("--state", {"choices": STATES, "help": "only jobs in this state"}),
+    ("--task", {"metavar": "NAME", "help": "only jobs of this task"}),
+    ("--queue", {"metavar": "NAME", "help": "only jobs of this queue"}),
+    ("--since", {"metavar": "T", "help": "only jobs with an event since then: 90s, 15min, 2h, 3d or a time"}),
+    ("--error", {"metavar": "ID", "help": "only jobs that failed for this cause: see duey errors"}),
+    ("--by", {"metavar": "NAME", "help": "only jobs that this token, account or cli:USER enqueued"}),
+    ("--search", {**WORD, "help": "only jobs that match these words"}),
+)  # fmt: skip
+ONE_JOB = ("id", {"metavar": "ID", "help": "id of the job"})
+YES = ("--yes", {"action": "store_true", "help": "do not ask"})
+TASK = ("task", {"help": "name of the task: function, or module.function"})
+VALUES = ("args", {"nargs": "*", "help": "arguments of the task: JSON or plain text, by position or as name=value"})
+
+
 def parser() -> argparse.ArgumentParser:
     """Build the parser of all commands, with their help."""
     top = argparse.ArgumentParser(prog="duey", description="Create, run and operate a Duey service.")
     top.add_argument("--version", action="version", version=f"Duey {__version__}")
     commands = top.add_subparsers(required=True, metavar="COMMAND")
+    for part in (add_services, add_lists, add_access, add_actions, add_schedules, add_upkeep, add_moves):
+        part(commands)
+    return top
 
-    def added(parent: Any, name: str, text: str, **options: Any) -> Any:
-        lines = RawDescriptionHelpFormatter
-        return parent.add_parser(name, help=text.split("\n")[0], description=text, formatter_class=lines, **options)
 
+def added(parent: Any, name: str, text: str, **options: Any) -> Any:
+    """Add a command with its help, and return its parser."""
+    lines = RawDescriptionHelpFormatter
+    return parent.add_parser(name, help=text.split("\n")[0], description=text, formatter_class=lines, **options)
+
+
+def command(parent: Any, name: str, run: Callable[..., Any], *arguments: tuple[Any, ...], text: str = "") -> Any:
+    """Add a command that runs this function, whose docstring is its help unless there is a text."""
+    made = added(parent, name, text or inspect.getdoc(run) or "")
+    made.set_defaults(run=run)
+    for *flags, extra in arguments:
+        made.add_argument(*flags, **extra)
+    return made
+
+
+def add_services(commands: Any) -> None:
+    """Create and run a service, and check it."""
     made = added(commands, "init", inspect.getdoc(services.init) or "")
     made.add_argument("folder", metavar="FOLDER", help="a new folder, or one without these files")
     made.set_defaults(service="init")
@@ -72,74 +111,54 @@ def parser() -> argparse.ArgumentParser:
     made = added(commands, "worker", inspect.getdoc(services.worker) or "", add_help=False)
     made.add_argument("arguments", nargs=argparse.REMAINDER)
     made.set_defaults(service="worker")
-
     made = added(commands, "completion", inspect.getdoc(completion.script) or "")
     made.add_argument("shell", choices=list(completion.SHELLS), help="the shell that you use")
     made.set_defaults(service="completion")
-
-    def command(parent: Any, name: str, run: Callable[..., Any], *arguments: tuple[Any, ...], text: str = "") -> Any:
-        made = added(parent, name, text or inspect.getdoc(run) or "")
-        made.set_defaults(run=run)
-        for *flags, extra in arguments:
-            made.add_argument(*flags, **extra)
-        return made
-
-    as_json = ("--json", {"action": "store_true", "help": "print one JSON object"})
-    stdin = ("--password-stdin", {"action": "store_true", "help": "read the password from standard input"})
     made = command(
         commands, "check", check.check,
         ("--queue", {"action": "store_true", "help": "also check what waits against these task files"}),
         ("--deploy", {"action": "store_true", "help": "also check for production"}),
-        as_json,
+        AS_JSON,
     )  # fmt: skip
     made.set_defaults(context={"reads_only": True})
     made = added(commands, "doctor", inspect.getdoc(doctor.doctor) or "")
     made.add_argument("--json", action="store_true", help="print one JSON object")
     made.set_defaults(service="doctor")
-    forms = as_json, ("--csv", {"action": "store_true", "help": "print CSV with the fields of --json"})
     ready = ("--ready", {"action": "store_true", "help": "exit status 0 if it is ready, whatever needs attention"})
-    command(commands, "status", state.status, as_json, ready)
-    word = {"metavar": "TEXT", "nargs": "+"}
-    page = (
-        *forms, ("--limit", {"type": from_one, "default": 25, "metavar": "N", "help": "how many at most"}),
-        ("--cursor", {"metavar": "CURSOR", "help": "those after the ones that an earlier call has shown"}),
-    )  # fmt: skip
-    which_jobs = (
-        ("--state", {"choices": STATES, "help": "only jobs in this state"}),
-        ("--task", {"metavar": "NAME", "help": "only jobs of this task"}),
-        ("--queue", {"metavar": "NAME", "help": "only jobs of this queue"}),
-        ("--since", {"metavar": "T", "help": "only jobs with an event since then: 90s, 15min, 2h, 3d or a time"}),
-        ("--error", {"metavar": "ID", "help": "only jobs that failed for this cause: see duey errors"}),
-        ("--by", {"metavar": "NAME", "help": "only jobs that this token, account or cli:USER enqueued"}),
-        ("--search", {**word, "help": "only jobs that match these words"}),
-    )  # fmt: skip
-    command(commands, "jobs", jobs.jobs, *which_jobs, *page)
-    one_job = ("id", {"metavar": "ID", "help": "id of the job"})
-    command(commands, "job", jobs.job, one_job, as_json)
+    command(commands, "status", state.status, AS_JSON, ready)
+
+
+def add_lists(commands: Any) -> None:
+    """Show jobs, errors, tasks, queues and consumers."""
+    command(commands, "jobs", jobs.jobs, *WHICH_JOBS, *PAGE)
+    command(commands, "job", jobs.job, ONE_JOB, AS_JSON)
     command(
         commands, "errors", errors.errors, ("id", {"metavar": "ID", "nargs": "?", "help": "id of an error"}),
         ("--state", {"choices": ("open", "muted", "fixed", "all"), "default": "open", "help": "only these"}),
         ("--task", {"metavar": "NAME", "help": "only errors of this task"}),
-        ("--search", {**word, "help": "only errors with this text in type or message"}),
+        ("--search", {**WORD, "help": "only errors with this text in type or message"}),
         *((f"--{mark}", {"action": "store_true", "help": f"mark it as {to}"}) for mark, to in errors.MARKS.items()),
-        *page,
+        *PAGE,
     )  # fmt: skip
-    yes = ("--yes", {"action": "store_true", "help": "do not ask"})
-    ids = ("ids", {"metavar": "ID", "nargs": "*", "help": "ids of jobs"})
-    command(commands, "tasks", tasks.tasks, *forms)
-    command(commands, "queues", tasks.queues, *forms)
-    made = command(commands, "workers", tasks.workers, *forms, yes).add_mutually_exclusive_group()
+    command(commands, "tasks", tasks.tasks, *FORMS)
+    command(commands, "queues", tasks.queues, *FORMS)
+    made = command(commands, "workers", tasks.workers, *FORMS, YES).add_mutually_exclusive_group()
     for verb, text in (("quiet", "ask this worker to take no more jobs"), ("stop", "ask its consumer to stop")):
         made.add_argument(f"--{verb}", metavar="ID", help=text)
+
+
+def add_access(commands: Any) -> None:
+    """Say who may log in, and which programs may call."""
     user = commands.add_parser("user", help="accounts of the monitor").add_subparsers(required=True, metavar="WHAT")
+    stdin = ("--password-stdin", {"action": "store_true", "help": "read the password from standard input"})
     login: tuple[Any, ...] = ("name", {"help": "name of the account"})
     roles = {"choices": ("admin", "viewer"), "help": "admin: may change everything; viewer: may only look"}
     command(user, "add", accounts.user_add, login, ("--role", {"default": "viewer", **roles}), stdin)
     command(user, "password", accounts.user_password, login, stdin)
-    command(user, "list", accounts.user_list, *forms)
+    command(user, "list", accounts.user_list, *FORMS)
     command(user, "role", accounts.user_role, login, ("role", roles))
     end = ("--end", {"action": "store_true", "help": "end them all"})
-    command(user, "sessions", accounts.user_sessions, login, end, *forms)
+    command(user, "sessions", accounts.user_sessions, login, end, *FORMS)
     command(user, "reset-totp", accounts.user_reset_totp, login)
     command(user, "remove", accounts.user_remove, login)
     token = commands.add_parser("token", help="tokens of the API").add_subparsers(required=True, metavar="WHAT")
@@ -150,34 +169,41 @@ def parser() -> argparse.ArgumentParser:
     overlap = {"metavar": "LENGTH", "default": "24h", "help": "how long the old secret stays valid; 0h: not at all"}
     label = ("name", {"help": "name of the token"})
     command(token, "create", accounts.token_create, label, scope, expires)
-    command(token, "list", accounts.token_list, *forms)
+    command(token, "list", accounts.token_list, *FORMS)
     command(token, "rotate", accounts.token_rotate, label, ("--overlap", overlap), again)
     command(token, "revoke", accounts.token_revoke, label)
-    task = ("task", {"help": "name of the task: function, or module.function"})
-    values = ("args", {"nargs": "*", "help": "arguments of the task: JSON or plain text, by position or as name=value"})
+
+
+def add_actions(commands: Any) -> None:
+    """Enqueue jobs, follow them, act on them."""
     command(
-        commands, "enqueue", enqueue.enqueue, task, values,
+        commands, "enqueue", enqueue.enqueue, TASK, VALUES,
         ("--delay", {"type": float, "metavar": "S", "help": "start the job after so many seconds"}),
         ("--wait", {"action": "store_true", "help": "wait for the job to end and print its result"}),
         ("--timeout", {"type": enqueue.seconds, "metavar": "S", "help": "with --wait: wait so many seconds at most"}),
     )  # fmt: skip
     follow = ("--follow", {"action": "store_true", "help": "go on until the job has ended"})
     each = ("--json", {"action": "store_true", "help": "print a JSON object for each line"})
-    command(commands, "logs", jobs.logs, one_job, follow, each)
+    command(commands, "logs", jobs.logs, ONE_JOB, follow, each)
+    ids = ("ids", {"metavar": "ID", "nargs": "*", "help": "ids of jobs"})
     for verb, text in (("retry", RETRY), ("cancel", CANCEL), ("delete", DELETE)):
-        command(commands, verb, verbs.verb(verb), ids, *which_jobs, yes, text=text)
+        command(commands, verb, verbs.verb(verb), ids, *WHICH_JOBS, YES, text=text)
     command(commands, "run-now", verbs.run_now, ("ids", {"metavar": "ID", "nargs": "+", "help": "ids of jobs"}))
     for verb, text in (("pause", PAUSE), ("resume", RESUME)):
         which = command(commands, verb, tasks.steer(verb), text=text).add_mutually_exclusive_group(required=True)
         which.add_argument("target", metavar="TASK", nargs="?", help="name of the task")
         which.add_argument("--queue", metavar="NAME", help="name of a queue, instead of a task")
-    command(commands, "schedules", schedules.schedule_list, *forms, text="The same as `duey schedule list`.")
+
+
+def add_schedules(commands: Any) -> None:
+    """Show schedules, make them, change them, act on them."""
+    command(commands, "schedules", schedules.schedule_list, *FORMS, text="The same as `duey schedule list`.")
     schedule = commands.add_parser("schedule", help="schedules").add_subparsers(required=True, metavar="WHAT")
     name = ("name", {"help": "name of the schedule"})
-    command(schedule, "list", schedules.schedule_list, *forms)
+    command(schedule, "list", schedules.schedule_list, *FORMS)
     for verb, run in (("add", schedules.schedule_add), ("change", schedules.schedule_change)):
         command(
-            schedule, verb, run, name, task, values,
+            schedule, verb, run, name, TASK, VALUES,
             ("--cron", {"metavar": "EXPR", "help": "cron expression of five fields, or @daily, @hourly ..."}),
             ("--every", {"type": float, "metavar": "S", "help": "interval in seconds"}),
             ("--at", {"metavar": "T", "help": "one run, at a time such as 2030-01-31T14:00"}),
@@ -190,21 +216,29 @@ def parser() -> argparse.ArgumentParser:
     command(schedule, "run", schedules.schedule_run, name, ("--slot", {"metavar": "T", "help": "a missed time"}))
     command(schedule, "pause", schedules.verb("pause", "paused"), name, text=PAUSE_SCHEDULE)
     command(schedule, "resume", schedules.verb("resume", "resumed"), name, text="Resume a paused schedule.")
+
+
+def add_upkeep(commands: Any) -> None:
+    """See alerts and the audit log, keep the history, make and restore backups."""
     alert = commands.add_parser("alerts", help="incidents and channels").add_subparsers(required=True, metavar="WHAT")
     every = ("--all", {"action": "store_true", "help": "also those that are over"})
-    command(alert, "list", alerts.alerts_list, every, *forms)
+    command(alert, "list", alerts.alerts_list, every, *FORMS)
     command(alert, "ack", alerts.alerts_ack, ("id", {"metavar": "ID", "help": "id of the incident"}))
     command(alert, "test", alerts.alerts_test, ("channel", {"metavar": "CHANNEL", "help": "name of the channel"}))
     command(commands, "drill", alerts.drill)
     form = ("--format", {"choices": ("csv", "json"), "default": "csv", "help": "json: one object per line"})
     most = ("--limit", {"type": from_one, "metavar": "N", "help": "the newest N lines only"})
-    command(commands, "audit", accounts.audit, form, most, as_json)
+    command(commands, "audit", accounts.audit, form, most, AS_JSON)
     command(commands, "record", history.record)
     command(commands, "prune", history.prune)
     folder = ("folder", {"metavar": "FOLDER", "help": "folder of the backup"})
     command(commands, "backup", copies.backup, folder)
     source = ("source", {"metavar": "FOLDER", "nargs": "+", "help": "folder of the backup, or files that were kept"})
     command(commands, "restore", copies.restore, source).set_defaults(context={"replaces": True})
+
+
+def add_moves(commands: Any) -> None:
+    """Move the queue, import those of plain Huey and crontabs."""
     command(
         commands, "move", moving.move,
         ("--to", {"metavar": "URL", "help": "where to move the queue: redis://... or sqlite:///FILE"}),
@@ -235,4 +269,3 @@ def parser() -> argparse.ArgumentParser:
         ("--tz", {"metavar": "ZONE", "help": "time zone of lines without CRON_TZ (default: this machine's)"}),
         dry_run,
     )  # fmt: skip
-    return top
