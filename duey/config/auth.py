@@ -40,7 +40,7 @@ class Auth:
         "no", read.choice("no", "admins", "all"), "whose log-in with a password must have a second factor"
     )
     totp_key: str = key(
-        "", read.text, "key of the second factors; empty: access.key beside the database, which is made", True
+        "", read.long_secret, "key of the second factors; empty: access.key beside the database, which is made", True
     )
     local_login: bool = key("yes", read.yes_no, "people may log in with a password; no: only by remote_user_header")
     remote_user_header: str = key(

@@ -48,6 +48,13 @@ def text(value: str, root: Path) -> str:
     return value
 
 
+def long_secret(value: str, root: Path) -> str:
+    """32 or more printable characters, or nothing."""
+    if value and len(text(value, root)) < 32:
+        raise Refused("32 or more printable characters, or nothing", found=f"{len(value)} of them")
+    return value
+
+
 def matching(pattern: str, expected: str) -> Parser:
     """Text that matches the pattern completely."""
 

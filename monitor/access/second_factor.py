@@ -82,6 +82,9 @@ class SecondFactors:
         if not account.is_local:
             raise ProxyAccount(account.name)
         key, nonce = self._key(make=True), secrets.token_bytes(KEY_BYTES)
+        if not key:
+            reason = f"needs the file {self.key_file.name} beside it, which is not whole"
+            raise AccessUnavailable(str(self._database.path), f"{reason}: restore it, or remove it to have one made")
         row = dict(nonce=nonce, key_mark=_mark(key), last_step=0, created_at=self._clock())
         with self._database.writing() as db:
             if _is_on(db, account):
@@ -192,18 +195,19 @@ class SecondFactors:
 
     def _secret_of(self, row: dict[str, Any], account: Account) -> bytes:
         key = self._key()
-        if not hmac.compare_digest(_mark(key), bytes(row["key_mark"])):
+        if not key or not hmac.compare_digest(_mark(key), bytes(row["key_mark"])):
             raise KeyLost(account.name)
         return _secret(key, bytes(row["nonce"]))
 
     def _key(self, make: bool = False) -> bytes:
-        """Return the key; b"" if there is none. `make` makes its file."""
+        """Return the key; b"" if there is none, or its file is not whole. `make` makes the file."""
         if self._given_key:
             return self._given_key.encode()
         try:
             if make and not self.key_file.exists():
                 self._make_key_file()
-            return self.key_file.read_bytes()
+            key = self.key_file.read_bytes()
+            return key if len(key) >= KEY_BYTES else b""
         except FileNotFoundError:
             return b""
         except OSError as error:
@@ -242,7 +246,7 @@ def _secret(key: bytes, nonce: bytes) -> bytes:
 
 def _mark(key: bytes) -> bytes:
     """Tells whether it is the same key, and nothing of the key itself."""
-    return hmac.new(key, b"mark", hashlib.sha256).digest()[:8] if key else b""
+    return hmac.new(key, b"mark", hashlib.sha256).digest()[:8]
 
 
 def _digest(code: str) -> bytes:

@@ -76,6 +76,7 @@ def test_a_variable_belongs_to_one_key_only_and_each_default_is_accepted(tmp_pat
 def test_settings_are_frozen_and_hide_secrets_in_their_repr(tmp_path):
     (tmp_path / "config.ini").touch()
     variables = {key.variable: "hunter2" for key in TABLE if key.secret}
+    variables["DUEY_AUTH_TOTP_KEY"] = "hunter2_" * 4
     variables["DUEY_STORAGE_URL"] = "redis://:hunter2@127.0.0.1:6379/0"
     urls = {f"DUEY_ALERTS_{kind}" for kind in ("WEBHOOK", "NTFY", "SLACK", "APPRISE")}
     urls |= {"DUEY_PERIODIC_HEARTBEAT_URL", "DUEY_ALERTS_PEERS"}

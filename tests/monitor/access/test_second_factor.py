@@ -13,7 +13,15 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from duey.monitor.access import Access, Account, AccountChanged, KeyLost, ProxyAccount, TooManyAttempts
+from duey.monitor.access import (
+    Access,
+    AccessUnavailable,
+    Account,
+    AccountChanged,
+    KeyLost,
+    ProxyAccount,
+    TooManyAttempts,
+)
 from duey.monitor.access.second_factor import STEP_S, totp
 from tests.monitor.access.conftest import HOME, PASSWORD
 from tests.monitor.conftest import Clock
@@ -199,10 +207,26 @@ def test_without_its_key_only_recovery_codes_open(
         assert ada.second_factors.check(account_of(ada), codes.pop(), HOME) == "recovery code"
         key.write_bytes(kept)
     assert ada.second_factors.check(account_of(ada), app.code(), HOME) == "code"
-    configured = Access(url, clock=clock, totp_key="from config.ini").second_factors
+    configured = Access(url, clock=clock, totp_key="from config.ini" * 3).second_factors
     with pytest.raises(KeyLost):
         configured.check(account_of(ada), app.code(), HOME)
     assert App(configured.begin(ada.accounts.get("bob")).uri, clock).secret != app.secret
+
+
+def test_no_secret_is_made_without_a_whole_key(ada: Access, clock: Clock) -> None:
+    factors = ada.second_factors
+    for content in (b"", bytes(31)):  # as a full disk or a bad copy leaves it
+        factors.key_file.write_bytes(content)
+        with pytest.raises(AccessUnavailable, match=r"access\.key beside it, which is not whole: restore"):
+            factors.begin(account_of(ada))
+    factors.key_file.unlink()
+    app = App(factors.begin(account_of(ada)).uri, clock)
+    factors.key_file.write_bytes(b"")
+    with pytest.raises(KeyLost):
+        factors.confirm(account_of(ada), app.code())
+    assert factors.mark("1.1.1") != Access(f"sqlite:///{factors.key_file.with_suffix('.db')}").second_factors.mark(
+        "1.1.1"
+    )
 
 
 def test_it_is_turned_off_with_all_that_belongs_to_it(ada: Access, enrolled: tuple[App, list[str]]) -> None:
