@@ -32,6 +32,7 @@ from duey.execution.body.job_log import job_log_handler
 from duey.execution.body.thread_timeouts import timed
 from duey.execution.body.tracing import Traced
 from duey.execution.body.usage import Usage
+from duey.execution.outcomes import Ran
 from duey.execution.pings import EVENTS, START, pings
 from duey.model.job import CANCELED, DONE, EXPIRED, FAILED, RELEASED, JobRecord
 from duey.model.log_lines import Line
@@ -214,9 +215,8 @@ class Attempt:
             return self._end(state, record=record, decision=decision, follow_ups=follow_ups)
         huey._emit(signals.SIGNAL_RETRYING, task)
         outcome = huey.outcomes.retry(
-            claim, decision, record, left, delay_s, task.retry_backoff, self.started_at, self.lines, self._reason,
-            follow_ups, self.usage,
-        )  # fmt: skip
+            claim, decision, record, left, delay_s, task.retry_backoff, self._ran, self._reason, follow_ups
+        )
         task.retries, task.eta = outcome.retries, clock.naive_utc(outcome.eta or 0.0)
         waits = decision.at is not None or delay_s
         huey._emit(signals.SIGNAL_SCHEDULED if waits else signals.SIGNAL_ENQUEUED, task)
@@ -251,9 +251,12 @@ class Attempt:
 
     def _end(self, state: str, **more: Any) -> Outcome:
         return self.huey.outcomes.end(
-            self.claim, state, started_at=self.started_at, lines=self.lines, usage=self.usage,
-            keep_s=getattr(self.task, "keep_for", None), **more,
-        )  # fmt: skip
+            self.claim, state, ran=self._ran, keep_s=getattr(self.task, "keep_for", None), **more
+        )
+
+    @property
+    def _ran(self) -> Ran:
+        return Ran(self.started_at, self.lines, self.usage)
 
 
 def renewed(task: Task) -> Task:

@@ -18,7 +18,7 @@ import json
 from collections.abc import Sequence
 
 from duey import errors
-from duey.execution.outcomes import Outcomes, attempt_detail
+from duey.execution.outcomes import Outcomes, Ran
 from duey.model import event
 from duey.model.job import CANCELED, FAILED, ONCE, Claim, JobRecord
 from duey.model.log_lines import Line
@@ -34,9 +34,9 @@ def fate_of(
 ) -> Fate:
     """Decide on one claim. `stopping`: the job was asked to stop. `lines`: that its body logged, as far as they were
     written while it ran."""
-    mark = dead.marks.get(claim.token)
+    mark, ran = dead.marks.get(claim.token), Ran(lines=lines)
     if stopping:  # it must not run again
-        return Fate(outcomes.end(claim, CANCELED, lines=lines))
+        return Fate(outcomes.end(claim, CANCELED, ran=ran))
     if claim.token in dead.timed_out:
         return Fate(outcomes.killed(claim, dead, lines))
     if mark is None:
@@ -45,8 +45,8 @@ def fate_of(
     if not dead.charge:
         if once:
             stopped = errors.StoppedWhileItRan(mark.phase == BODY_ENDED)
-            return Fate(outcomes.end(claim, FAILED, stopped, lines=lines))
-        return Fate(kind=event.RELEASED, detail=json.dumps(attempt_detail(lines)) if lines else None)
+            return Fate(outcomes.end(claim, FAILED, stopped, ran=ran))
+        return Fate(kind=event.RELEASED, detail=json.dumps(ran.detail) if lines else None)
     crashes = claim.job.crashes + (not dead.tree)
     deaths = claim.job.tree_deaths + 1 if dead.tree else crashes
     company = max(dead.company, len(dead.marks)) if dead.tree else len(dead.marks)
@@ -55,8 +55,8 @@ def fate_of(
         what = "consumer" if dead.tree else "worker"
         error = errors.WorkerDied(deaths, dead.host, dead.pid, once, mark.phase == BODY_ENDED, what)
         counted = claim._replace(job=claim.job._replace(crashes=crashes))
-        return Fate(outcomes.end(counted, FAILED, error, lines=lines), crashes)
-    detail = json.dumps({"host": dead.host, "pid": dead.pid, "crashes": crashes, **attempt_detail(lines)})
+        return Fate(outcomes.end(counted, FAILED, error, ran=ran), crashes)
+    detail = json.dumps({"host": dead.host, "pid": dead.pid, "crashes": crashes, **ran.detail})
     if dead.tree:
         return Fate(None, None, deaths, event.RESCUED, detail)
     return Fate(None, crashes, None, event.RESCUED, detail)

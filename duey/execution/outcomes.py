@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from huey.exceptions import TaskTimeout
 from huey.utils import SKIPPED, Error
@@ -32,6 +32,22 @@ from duey.tasks.retry import Decision, decide
 Record = Mapping[str, Any]  # duey.execution.error_text.error_record
 
 
+class Ran(NamedTuple):
+    """What is known of a body: when it began (None: it has not), the lines that it logged, and what it used."""
+
+    started_at: float | None = None
+    lines: Sequence[Line] | None = None
+    usage: Usage | None = None
+
+    @property
+    def detail(self) -> dict[str, Any]:
+        """Its part of an event's detail."""
+        return {**({"logs": self.lines} if self.lines else {}), **({"usage": self.usage} if self.usage else {})}
+
+
+NOTHING_RAN = Ran()
+
+
 class Outcomes:
     """For one huey."""
 
@@ -49,8 +65,7 @@ class Outcomes:
 
     def retry(
         self, claim: Claim, decision: Decision, record: Record | None, left: int, retry_delay_s: float, backoff: float,
-        started_at: float | None, lines: Sequence[Line] | None = None, reason: str | None = None,
-        follow_ups: tuple[JobRecord, ...] = (), usage: Usage | None = None,
+        ran: Ran, reason: str | None = None, follow_ups: tuple[JobRecord, ...] = (),
     ) -> Outcome:  # fmt: skip
         """Another attempt follows. `left`, `retry_delay_s`, `backoff`: before this one. `reason`: what it waits for, if
         it has not failed."""
@@ -59,33 +74,31 @@ class Outcomes:
         if at is None:
             at, delay_s = now + retry_delay_s, retry_delay_s * (backoff or 1)
         left -= decision.spends
-        detail = {**attempt_detail(lines, usage), **(_error_detail(record) if reason is None else {"reason": reason})}
+        detail = {**ran.detail, **(_error_detail(record) if reason is None else {"reason": reason})}
         return Outcome(
-            claim, RETRYING, started_at, now, detail=json.dumps({**detail, "eta": at, "retries": left}),
+            claim, RETRYING, ran.started_at, now, detail=json.dumps({**detail, "eta": at, "retries": left}),
             follow_ups=follow_ups, reason=reason, eta=at, retries=left, retry_delay_s=delay_s,
             failures=decision.failures, failed_at=decision.failed_at,
         )  # fmt: skip
 
     def end(
         self, claim: Claim, state: str, error: BaseException | None = None, *, record: Record | None = None,
-        started_at: float | None = None, lines: Sequence[Line] | None = None, usage: Usage | None = None,
-        decision: Decision | None = None,
+        ran: Ran = NOTHING_RAN, decision: Decision | None = None,
         follow_ups: tuple[JobRecord, ...] = (), reason: str | None = None, keep_s: float | None = None,
     ) -> Outcome:  # fmt: skip
-        """The job ends in this state, which is not DONE, or is set aside. `record`: the error, if it is made already.
-        `started_at`: when its body began."""
+        """The job ends in this state, which is not DONE, or is set aside. `record`: the error, if there is one yet."""
         now = clock.now()
         if error is not None:
             record = self.record(claim, error, claim.job.retries)
         result = None if record is None else self.serialized(claim, record)
-        detail = {**_error_detail(record), **attempt_detail(lines, usage)}
+        detail = {**_error_detail(record), **ran.detail}
         if decision is not None and decision.discarded:
             detail |= {"discarded": True, "reason": f"discarded: {decision.why or detail.get('message', '')}"}
         elif decision is not None and decision.why:
             detail["reason"] = f"not retried: {decision.why}"
         others, part = self._unreached(claim.job, state, result) if state in ENDED else ((), None)
         outcome = Outcome(
-            claim, state, None if started_at is None else min(started_at, now), now, result,
+            claim, state, None if ran.started_at is None else min(ran.started_at, now), now, result,
             json.dumps(detail) if detail else None, follow_ups, others, part, reason, retries=claim.job.retries,
             keep_s=keep_s, discarded=decision is not None and decision.discarded,
         )  # fmt: skip
@@ -99,7 +112,7 @@ class Outcomes:
         logged, as far as they were written while it ran."""
         job = claim.job
         mark = dead.marks.get(claim.token)
-        started_at = clock.now() - (job.timeout_s or 0) if mark is None else mark.started_at
+        ran = Ran(clock.now() - (job.timeout_s or 0) if mark is None else mark.started_at, lines)
         error: Exception = TaskTimeout(f"killed: it ran past its timeout of {job.timeout_s or 0:g} s")
         if dead.too_much:
             error = MemoryExceeded(dead.too_much)
@@ -110,8 +123,8 @@ class Outcomes:
         decision = decide(job, error, policy, job.retries, job.retry_delay_s)
         record = self.record(claim, error, job.retries, dead.stack)
         if not decision.again:
-            return self.end(claim, FAILED, record=record, started_at=started_at, decision=decision, lines=lines)
-        return self.retry(claim, decision, record, job.retries, job.retry_delay_s, backoff, started_at, lines)
+            return self.end(claim, FAILED, record=record, ran=ran, decision=decision)
+        return self.retry(claim, decision, record, job.retries, job.retry_delay_s, backoff, ran)
 
     def _unreached(
         self, job: JobRecord, state: str, result: bytes | None
@@ -157,8 +170,3 @@ class Outcomes:
 def _error_detail(record: Record | None) -> dict[str, Any]:
     """The part of an error that the event holds."""
     return {} if record is None else {name: record[name] for name in ("type", "message", "traceback")}
-
-
-def attempt_detail(lines: Sequence[Line] | None, usage: Usage | None = None) -> dict[str, Any]:
-    """The part of an event's detail that holds the lines of its attempt, and what that used."""
-    return {**({"logs": lines} if lines else {}), **({"usage": usage} if usage else {})}
