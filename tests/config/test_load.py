@@ -200,7 +200,7 @@ def test_what_a_proxy_says_needs_a_proxy_and_roles_need_groups(ini):
             "remote_user_header",
             "expected [web] trusted_proxy to be an IP",
         ),
-        ("totp_key = hunter2\n", "totp_key", "expected 32 or more printable characters, or nothing, found 7 of them"),
+        ("totp_key = hunter2\n", "totp_key", "expected 32 or more printable characters, or nothing, found 7 char"),
         ("logout_url = /out\n", "logout_url", "expected remote_user_header to be set"),
         ("admin_groups = ops\n", "admin_groups", "expected remote_groups_header to be set"),
         ("local_login = no\n", "local_login", "expected yes without remote_user_header"),
