@@ -227,6 +227,34 @@
     button.hidden = false;
   }
 
+  // Filters saved by name.
+  const saved = $("#saved"), SAVED = `duey-filters ${body.dataset.root}`;
+  const filters = (but) => Object.entries(JSON.parse(recall(SAVED) || "{}")).filter(([name]) => name !== but);
+  if (saved) {
+    const blank = $("li", saved), field = $("input", saved);
+    const show = (entries) => {
+      $("ul", saved).replaceChildren(...entries.map(([name, query]) => {
+        const item = blank.cloneNode(true), [link, button] = item.children;
+        link.href = `${body.dataset.root}/jobs?${query}`;
+        link.textContent = name;
+        if (`?${query}` === location.search) link.ariaCurrent = "page";
+        button.ariaLabel = button.title = `Forget the filter ${name}`;
+        button.addEventListener("click", () => save(filters(name)));
+        return item;
+      }));
+      saved.hidden = !entries.length && !field;
+    };
+    const save = (entries) => { keep(SAVED, JSON.stringify(Object.fromEntries(entries))); show(entries); };
+    saved.addEventListener("submit", (event) => {
+      event.preventDefault();
+      const name = field.value.trim() || "?", query = new URLSearchParams(location.search);
+      query.delete("cursor");
+      save([...filters(name), [name, query.toString()]]);
+      field.value = "";
+    });
+    show(filters());
+  }
+
   // Selected rows: select all, ranges with shift, and their number.
   let lastTicked = null;
   const boxes = () => all('input[name="id"]');

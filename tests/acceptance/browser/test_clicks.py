@@ -95,6 +95,15 @@ def test_fourteen_questions(service: Service, eventful: dict[str, str], open_pag
         page.locator("#filter").fill("args.n:22 task:flaky")
         page.keyboard.press("Enter")
         expect(page.locator("tbody tr")).to_have_count(1)
+    with walk.of(2, "save this filter by name, and come back to it"):
+        page.goto("/monitor/jobs?q=args.n:22+task:flaky")
+        page.get_by_placeholder("name of this filter").fill("Client 22")
+        walk.button("Save filter")
+        page.goto("/monitor/jobs")
+        walk.link("Client 22")
+        expect(page.locator("#filter")).to_have_value("args.n:22 task:flaky")
+        page.get_by_label("Forget the filter Client 22").click()
+        expect(page.get_by_role("link", name="Client 22")).to_have_count(0)
     with walk.of(2, "export"):
         walk.link("Jobs")
         with page.expect_download() as download:
