@@ -159,3 +159,7 @@ class Lifecycle:
     def delete_events(self, events: Sequence[Event]) -> None:
         """Remove events that were read. They must be the oldest ones, without a gap."""
         self.storage.delete_events(events)
+
+    def note_recorder(self, where: str) -> None:
+        """Note that events are moved into the history `where` now."""
+        self.storage.note_recorder(where)

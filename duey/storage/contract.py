@@ -214,6 +214,10 @@ class Outbox(Protocol):
     def delete_events(self, events: Sequence[Event | EventRow]) -> None:
         """Remove events that were read. They must be the oldest ones, without a gap."""
 
+    def note_recorder(self, where: str) -> None:
+        """Note that events are moved into the history `where` (host and file) now, so that a second one is noticed. On
+        SQLite there is none: the history's own lock is enough on one host."""
+
 
 class ScheduleStore(Protocol):
     """Schedules and their slots. A slot is handled once, by whichever consumer is first: `fire` does nothing if the

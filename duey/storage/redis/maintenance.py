@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from duey import clock
 from duey.storage.compaction import Backlog
 from duey.storage.contract import Maintenance
 from duey.storage.redis import preflight
 from duey.storage.redis.client import Server
+from duey.storage.redis.outbox import RECORDS_S
+from duey.storage.redis.resp import in_pairs
 from duey.storage.transfer import words_of
 
 STEP = 500  # jobs that one script removes: limits how long other clients wait
@@ -22,9 +26,16 @@ class RedisMaintenance(Maintenance):
         self.server.open()
         return self.warnings()
 
+    def recorders(self) -> list[str]:
+        """Where a history was recorded a moment ago."""
+        # No script, so that it is known of a queue that was moved, too.
+        found = self.server.command(b"ZRANGE", self.server.key("recorders"), 0, -1, "WITHSCORES")
+        return [where.decode() for where, at in in_pairs(found) if float(at) > clock.now() - RECORDS_S]
+
     def warnings(self) -> list[str]:
         marker = self.server.command(b"GET", self.server.key("move"))
-        return [*preflight.warnings(self.server), *words_of(marker, f"Redis at {self.server.address}")]
+        moved = words_of(marker, f"Redis at {self.server.address}")
+        return [*preflight.warnings(self.server), *moved, *split_history(self.recorders())]
 
     def fence(self) -> str | None:
         text = self.server.command(b"GET", self.server.key("fence"))
@@ -66,3 +77,12 @@ class RedisMaintenance(Maintenance):
 
     def flush_counters(self) -> None:
         self.server.command(b"DEL", self.server.key("counters"))
+
+
+def split_history(recorders: Sequence[str]) -> list[str]:
+    """The sentence about histories that each hold a part of what happened."""
+    if len(recorders) < 2:
+        return []
+    found = f"expected one history of this queue, found {len(recorders)}, each with a part of the jobs"
+    where = ", ".join(sorted(recorders))
+    return [f"{found} ({where}): let `duey web` and `duey record` run on one of these hosts only"]

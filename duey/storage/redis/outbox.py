@@ -15,6 +15,7 @@ from duey.storage.redis.client import Server
 from duey.storage.values import EventRow, worker_of
 
 STEP = 1000  # events in one command
+RECORDS_S = 30.0  # a recorder says so three times in this time
 BYTES_MAX = 8 * 1024 * 1024  # read at once, because a few jobs may be large
 OLD_KINDS = {b"parked": BLOCKED, b"unparked": UNBLOCKED}  # as version 2 wrote them
 
@@ -34,6 +35,9 @@ class RedisOutbox(Outbox):
     def delete_events(self, events: Sequence[Event | EventRow]) -> None:
         for i in range(0, len(events), STEP):
             self.server.command(b"XDEL", self.server.key("outbox"), *(f"{e.seq}-0" for e in events[i : i + STEP]))
+
+    def note_recorder(self, where: str) -> None:
+        self.server.run("note_recorder", where, int(RECORDS_S), again=True)
 
 
 def row_of(answer: Sequence[Any]) -> EventRow:

@@ -40,6 +40,9 @@ class SqliteOutbox(Outbox):
             with self.db.write("relaxed") as con:
                 con.execute(DELETE, (events[-1].seq, max(e.at for e in events)))
 
+    def note_recorder(self, where: str) -> None:
+        pass
+
 
 HEAD = "select seq from outbox order by seq limit 1 offset ?"
 # A detail that holds only what the attempt used is two numbers, and has a single comma.

@@ -15,6 +15,7 @@ one created. If it is asked to stop, it finishes the current batch.
 from __future__ import annotations
 
 import logging
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -50,6 +51,7 @@ class Source(Protocol):
 
     def read_events(self, limit: int) -> list[Event]: ...
     def delete_events(self, events: Sequence[Event]) -> None: ...
+    def note_recorder(self, where: str) -> None: ...
 
 
 class Recorder:
@@ -153,6 +155,7 @@ class Recorder:
         now = time.monotonic()
         if now >= self._asking_at:
             self._asking_at = now + ASKING_S
+            self._source.note_recorder(f"{socket.gethostname()}:{self._database.path}")
             if self._workers is not None:
                 copies.note_workers(self._database, self._workers(), self._clock())
             if self._schedules is not None:

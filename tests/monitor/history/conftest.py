@@ -33,6 +33,8 @@ class Queue:
         self.deleted: list[Event] = []
         self.hold = False
 
+    def note_recorder(self, where: str) -> None: ...
+
     def read_events(self, limit: int) -> list[Event]:
         return self.waiting[:limit]
 

@@ -28,6 +28,15 @@ local found = job_fields(ARGV[1], 0)
 if found then found[11], found[12] = unpack(call('HMGET', job_key(ARGV[1]), 'sequel', 'trees')) end
 return found
 
+-- script: note_recorder
+-- uses: full
+-- Notes that a history is recorded. Arguments: where, for how many seconds a note counts.
+
+local time = call('TIME')
+call('ZADD', P .. 'recorders', time[1], ARGV[1])
+call('ZREMRANGEBYSCORE', P .. 'recorders', '-inf', time[1] - ARGV[2])
+return 1
+
 -- script: overdue
 -- uses: places
 -- Returns the workers whose lease has expired by the clock of Redis.
