@@ -25,6 +25,7 @@ from tests.support.nginx import Nginx
 
 assert certificate  # the fixture
 PROXY = DEPLOY / "proxy"
+GUIDE = DEPLOY.parent / "docs" / "single-sign-on.md"
 LOGIN = "https://login.example.org/"
 SECRET = "c2VjcmV0+/="
 
@@ -87,6 +88,10 @@ def in_front(
 ) -> Iterator[int]:
     """The port of the proxy that runs with the file."""
     port, text = free_port(), put_through((PROXY / proxy).read_text(), service, provider)
+    start = "@people" if proxy.endswith("Caddyfile") else "location"
+    (line,) = re.findall(rf"`({start} [^`]*shared[^`]*)`", GUIDE.read_text())  # links that share a job are open
+    (before,) = re.findall(rf"^\s*({start} .*healthz.*)$", text, re.MULTILINE)
+    text = text.replace(before, line)
     if proxy.endswith("Caddyfile"):
         text = text.replace("\njobs.example.org {", f"\nhttps://127.0.0.1:{port} {{\n\ttls {files[0]} {files[1]}")
         with caddy_in_front(binaries["caddy"], folder, text, port):
@@ -157,6 +162,14 @@ def test_the_proxy_logs_people_in_and_nobody_else_does(
                 status, found, _ = ask(port, "/monitor/account.json", *asked)
                 names = (found["account"]["name"], found["account"]["role"]) if status == 200 else ()
                 assert status == 400 or names == ("eva@example.org", "viewer"), (headers, found)
+        # A link that shares a job is open, nothing beside it is, and no name counts there.
+        for path, expected in (
+            ("/monitor/shared/x.json", 404), ("/monitor/shared/../account.json", 302), ("/monitor/shared", 302),
+            ("/monitor/shared/%2e%2e/account.json", 302), ("/monitor/static/../account.json", 302),
+            ("/monitor/shared/x/../../account.json", 302),
+        ):  # fmt: skip
+            for headers in ((), (spoof, (groups, "ops"))):
+                assert ask(port, path, *headers)[0] == expected, (path, headers)
         # The API has tokens; a name opens nothing there.
         assert ask(port, "/api/jobs", eva, spoof)[0] == 401
         token = service.access.tokens.create("t", ("read",))[1]
