@@ -95,9 +95,10 @@ class CliContext:
     def history(self) -> Any:
         """The history. Where it cannot be used now, each use raises HistoryUnavailable."""
         if self._history is None:
+            from duey import clock
             from duey.monitor.history import History, HistoryUnavailable
 
-            self._history = History(self.settings.monitor.database, self.settings.monitor)
+            self._history = History(self.settings.monitor.database, self.settings.monitor, clock.now)
             with suppress(HistoryUnavailable):
                 self._history.prepare()
         return self._history

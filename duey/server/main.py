@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from duey import config
+from duey import clock, config
 from duey import files as config_files
 from duey.server.consumer_child import ConsumerChild, environment
 
@@ -90,11 +90,11 @@ class Service:
         for warning in warnings_at_start(huey):
             logger.warning(warning)
         self.access = Access.of(settings)
-        self.history = History(settings.monitor.database, settings.monitor)
+        self.history = History(settings.monitor.database, settings.monitor, clock.now)
         self.recorder = self.history.recorder(
             huey.lifecycle, self.control.workers, self.control.schedules.all, huey.renamed.former()
         )
-        self.watch = Watch(self.control, self.history, settings)
+        self.watch = Watch(self.control, self.history, settings, clock.now)
         self.api = make_api(self.control, self.access, settings, self.history, self.watch.service)
         self.server = Server(
             side_by_side(

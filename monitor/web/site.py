@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 
 import bottle
 
+from duey import clock
 from duey.alerts.service import AlertService
 from duey.config import Settings
 from duey.control.service import Control
@@ -46,7 +47,7 @@ def make_web(
     alerts: AlertService | None = None,
 ) -> Site:
     """Return the monitor as a WSGI application for all paths `/monitor...` below `[web] url_prefix`."""
-    return Site(Services(control, access, history, settings, given_alerts=alerts))
+    return Site(Services(control, access, history, settings, clock.now, alerts))
 
 
 class Site(bottle.Bottle):
