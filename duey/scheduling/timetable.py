@@ -208,6 +208,14 @@ class Every(Timetable):
         return last + max(0, math.floor((instant - last) / self.seconds)) * self.seconds
 
 
+def _day_of(instant: Any) -> str:
+    """The day of an instant, or what else was given."""
+    try:
+        return datetime.fromtimestamp(instant, timezone.utc).date().isoformat()
+    except (TypeError, ValueError, OverflowError, OSError):
+        return repr(instant)
+
+
 @dataclass(frozen=True)
 class At(Timetable):
     """Once, at an instant (epoch seconds)."""
@@ -217,7 +225,8 @@ class At(Timetable):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not is_number(self.instant, 0, LAST_INSTANT):
-            raise Misconfigured(f"at() takes a time from 1970 on and before the year 10000, not {self.instant!r}")
+            found = _day_of(self.instant)
+            raise Misconfigured(f"at() takes a time from 1970 on and a day or more before the year 10000, not {found}")
 
     @property
     def text(self) -> str:

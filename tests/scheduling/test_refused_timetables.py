@@ -17,6 +17,7 @@ import pytest
 from duey import at, cron, crontab, every
 from duey.errors import Misconfigured
 from duey.execution.huey import DurableHuey
+from duey.scheduling.timetable import At
 from tests.support.sqlite_huey import sqlite_huey
 
 ROOT = Path(__file__).parents[2]
@@ -103,3 +104,9 @@ def test_check_names_the_line(tmp_path: Path):
     done = subprocess.run(check, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=120)
     (said,) = done.stderr.splitlines()
     assert done.returncode == 1 and "forgotten.py, line 4: " in said and "cron('0 3 * * *')" in said
+
+
+def test_a_time_that_cannot_be_is_named_as_a_day() -> None:
+    for instant, found in ((253402300740.0, "9999-12-31"), (-1.0, "1969-12-31"), (float("nan"), "nan")):
+        with pytest.raises(Misconfigured, match=f"a day or more before the year 10000, not {found}"):
+            At(instant=instant)
