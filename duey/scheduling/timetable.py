@@ -26,7 +26,7 @@ from cronsim import CronSim, CronSimError
 from duey import clock
 from duey.errors import Misconfigured
 from duey.scheduling import cron_text
-from duey.scheduling.timezones import after_the_gap, is_repeated, is_skipped, second_pass, zone
+from duey.scheduling.timezones import after_the_gap, day_of, is_repeated, is_skipped, second_pass, zone
 
 CATCH_UP = ("skip", "once", "all")
 OVERLAP = ("skip", "queue", "allow")
@@ -208,14 +208,6 @@ class Every(Timetable):
         return last + max(0, math.floor((instant - last) / self.seconds)) * self.seconds
 
 
-def _day_of(instant: Any) -> str:
-    """The day of an instant, or what else was given."""
-    try:
-        return datetime.fromtimestamp(instant, timezone.utc).date().isoformat()
-    except (TypeError, ValueError, OverflowError, OSError):
-        return repr(instant)
-
-
 @dataclass(frozen=True)
 class At(Timetable):
     """Once, at an instant (epoch seconds)."""
@@ -225,8 +217,8 @@ class At(Timetable):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not is_number(self.instant, 0, LAST_INSTANT):
-            found = _day_of(self.instant)
-            raise Misconfigured(f"at() takes a time from 1970 on and a day or more before the year 10000, not {found}")
+            day = day_of(self.instant)
+            raise Misconfigured(f"at() takes a time from 1970 on and a day or more before the year 10000, not {day}")
 
     @property
     def text(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zoneinfo
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any
@@ -71,3 +71,11 @@ def second_pass(moment: datetime) -> datetime:
     while is_repeated(moment - timedelta(minutes=1)):
         moment -= timedelta(minutes=1)
     return (moment - timedelta(seconds=1)).replace(fold=1)
+
+
+def day_of(instant: Any) -> str:
+    """The day of an instant, or what else was given."""
+    try:
+        return datetime.fromtimestamp(instant, timezone.utc).date().isoformat()
+    except (TypeError, ValueError, OverflowError, OSError):
+        return repr(instant)
