@@ -64,6 +64,11 @@ MEASURE = """async ([address, fields, fonts, widths]) => {
             frame.style.width = `${width}px`;
             const over = page.documentElement.scrollWidth - page.documentElement.clientWidth;
             if (over > 0) found[`${font} font at ${width} px`] = over;
+            for (const box of page.querySelectorAll('.scroll')) {
+                const reached = box.querySelector('a, button, input') || box.tabIndex >= 0;
+                const key = `what no key scrolls, ${font} font at ${width} px`;
+                if (!reached && box.scrollWidth > box.clientWidth) found[key] = box.innerText.slice(0, 80);
+            }
         }
         sheet.remove();
     }
