@@ -11,6 +11,7 @@ from duey.monitor.access.export import csv_row
 from duey.monitor.web.display.formats import rfc3339
 from duey.monitor.web.forms.filters import read_filter
 from duey.monitor.web.listing import Listing, newest_errors
+from duey.monitor.web.pages.errors import TABS
 from duey.monitor.web.refusal import Refusal
 from duey.monitor.web.request import Request
 from duey.monitor.web.route import File, Route, get
@@ -50,6 +51,8 @@ class CsvFiles:
         """The error groups of a tab, the last seen first."""
         query = request.query
         state, task, text = query.get("state") or "open", query.get("task")[:200], query.get("q")[:200]
+        if state not in dict(TABS):
+            raise Refusal(422, f"expected a state of {', '.join(dict(TABS))}, found {state[:40]!r}")
         wanted = None if state == "all" else state
         found = newest_errors(self._services.history, wanted, task or None, text or None, LINES).groups
         names = [name.removesuffix("_id") for name in ERRORS]  # as in the API

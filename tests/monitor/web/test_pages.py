@@ -367,7 +367,8 @@ def test_jobs_and_errors_are_offered_as_csv(world: World, viewer: Browser) -> No
         rows = list(csv.DictReader(io.StringIO(answer.text, newline="")))
         assert len(rows) == count and rows[0].items() >= first.items(), (page, rows[0])
         assert "hidden" not in answer.text, "secrets are redacted"
-    assert viewer.get("/monitor/jobs.csv?q=since:soon").status == 422
+    for unknown in ("jobs.csv?q=since:soon", "errors.csv?state=shut"):
+        assert viewer.get(f"/monitor/{unknown}").status == 422, "an empty file would say that there is nothing"
 
 
 def test_the_audit_is_offered_as_csv(world: World, viewer: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
