@@ -1,4 +1,4 @@
-"""The one place from which the engine takes the time, so that tests can hold it in their hands.
+"""The clock of the engine: everything asks it for the time, and tests replace it.
 
 `now()` is UTC epoch seconds. Durations inside a process use time.monotonic() and are not affected.
 
@@ -19,8 +19,8 @@ UNSURE_S = 0.05  # a difference below this is not corrected
 SET_S = 0.5  # the host's clock was set if it moves by more than this against one that nobody sets
 OFF_S = 1.0  # a host whose clock differs by more than this is named
 
-# By how much this host's clock is ahead, and what it was less the steady one when that was known. One value, so that
-# threads that see at once that the clock was set come to the same.
+# By how much this host's clock is ahead, and the difference between it and the steady clock at that time. A single
+# value, so that threads that notice at the same time that the clock was set get the same result.
 _known: tuple[float, float] | None = None
 _clock_id = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # the former runs on while the machine sleeps
 
@@ -30,7 +30,7 @@ def _steady() -> float:
 
 
 def _corrected() -> float:
-    """The host's clock, less what it is ahead. A clock that is set after it was compared changes nothing."""
+    """The host's clock, minus how much it is ahead. Setting the clock after it was compared changes nothing."""
     global _known
     if (known := _known) is None:
         return time.time()

@@ -47,12 +47,20 @@ class InvalidInput(AccessError):
         super().__init__(f"{what}: expected {expected}, found {found}")
 
 
-class AccountExists(AccessError):
-    """The name is taken. Names that differ only in case are the same."""
+class OfOne(AccessError):
+    """About one account or token. `sentence` has `{name}` for its name."""
+
+    sentence = ""
 
     def __init__(self, name: str):
         self.name = name
-        super().__init__(f"an account named {name!r} exists: choose another name, or set its password")
+        super().__init__(self.sentence.format(name=name[:100]))
+
+
+class AccountExists(OfOne):
+    """The name is taken. Names that differ only in case are the same."""
+
+    sentence = "an account named {name!r} exists: choose another name, or set its password"
 
 
 class UnknownAccount(AccessError):
@@ -63,74 +71,58 @@ class UnknownAccount(AccessError):
         super().__init__(f"no account is named {name[:100]!r}{_did_you_mean(name, known)}")
 
 
-class AccountChanged(AccessError):
+class AccountChanged(OfOne):
     """The account was removed or got a new password between log-in and session."""
 
-    def __init__(self, name: str):
-        self.name = name
-        super().__init__(f"the account {name!r} was changed during this log-in: log in again")
+    sentence = "the account {name!r} was changed during this log-in: log in again"
 
 
-class ChangedSince(AccessError):
+class ChangedSince(OfOne):
     """The account or token has changed since the user saw it."""
 
-    def __init__(self, name: str):
-        self.name = name
-        super().__init__(f"{name[:100]!r} was changed or removed since you looked")
+    sentence = "{name!r} was changed or removed since you looked"
 
 
-class KeyLost(AccessError):
+class KeyLost(OfOne):
     """The key that second factors are made with is not the one of this account."""
 
-    def __init__(self, name: str):
-        self.name = name
-        super().__init__(
-            "the key of second factors on this server is missing or was replaced, so no code of an app is right: use a "
-            f"recovery code, or ask the operator to run: duey user reset-totp {name}"
-        )
+    sentence = (
+        "the key of second factors on this server is missing or was replaced, so no code of an app is right: use a "
+        "recovery code, or ask the operator to run: duey user reset-totp {name}"
+    )
 
 
-class LocalAccount(AccessError):
+class LocalAccount(OfOne):
     """The proxy names a user whose name belongs to a local account."""
 
-    def __init__(self, name: str):
-        self.name = name
-        super().__init__(
-            f"{name!r} is an account with a password here, so the proxy's user of this name is not let in: "
-            f"an admin removes the account (duey user remove {name}), or the user gets another name"
-        )
+    sentence = (
+        "{name!r} is an account with a password here, so the proxy's user of this name is not let in: "
+        "an admin removes the account (duey user remove {name}), or the user gets another name"
+    )
 
 
-class NotInGroup(AccessError):
+class NotInGroup(OfOne):
     """The proxy's user is in no group that may enter."""
 
-    def __init__(self, name: str):
-        self.name = name
-        super().__init__(f"{name!r} is in none of the groups that may enter here: ask whoever manages the groups")
+    sentence = "{name!r} is in none of the groups that may enter here: ask whoever manages the groups"
 
 
-class ProxyAccount(AccessError):
+class ProxyAccount(OfOne):
     """The account has no password here, or its role follows the proxy's groups."""
 
-    def __init__(self, name: str):
-        self.name = name
-        super().__init__(f"{name!r} is logged in by the proxy: change its password or its groups there")
+    sentence = "{name!r} is logged in by the proxy: change its password or its groups there"
 
 
-class LastAdmin(AccessError):
+class LastAdmin(OfOne):
     """The last admin cannot be removed or demoted, because no one could make another."""
 
-    def __init__(self, name: str):
-        self.name = name
-        super().__init__(f"{name!r} is the last admin: make another account admin first")
+    sentence = "{name!r} is the last admin: make another account admin first"
 
 
-class TokenExists(AccessError):
+class TokenExists(OfOne):
     """The name is taken by a token that is not revoked."""
 
-    def __init__(self, name: str):
-        self.name = name
-        super().__init__(f"a token named {name!r} exists: choose another name, or revoke it first")
+    sentence = "a token named {name!r} exists: choose another name, or revoke it first"
 
 
 class UnknownToken(AccessError):
