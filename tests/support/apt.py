@@ -13,12 +13,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 LOCK = Path("/var/lock/duey-tests-apt")  # each process has a temporary folder of its own
-# The tools that look at deploy/: label, names on PATH, packages. Each is the fixture of that name.
+# Programs by the fixture that needs them: label, names on PATH, packages.
 TOOLS = {
     "systemd_analyze": ("systemd-analyze", ("systemd-analyze",), ("systemd",)),
     "compose": ("docker-compose", ("docker-compose",), ("docker-compose",)),
     "caddy": ("a Caddy", ("caddy",), ("caddy",)),
     "logrotate": ("logrotate", ("logrotate",), ("logrotate",)),
+    "redis_with_tls": ("a redis-server with TLS", ("redis-server",), ("redis-server",)),  # that of the wheel has none
 }
 MISSING = "expected {label} on PATH, found none of {names}{tried}; install {packages}."
 

@@ -17,6 +17,7 @@ from duey.storage.redis.transfer import RedisTransfer
 from tests.contracts.rig import Hand, ended, jobs, state
 from tests.storage.redis.conftest import Open
 from tests.support import free_port, needs, rows
+from tests.support.apt import TOOLS, find_or_install
 from tests.support.redis_server import MISSING, RedisServer, redis_binary
 
 DOCS = Path(__file__).parents[3] / "docs" / "scaling.md"
@@ -39,7 +40,12 @@ class Doors:
 
 
 @pytest.fixture(scope="module")
-def doors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Doors]:
+def redis_with_tls() -> str:
+    return needs(*find_or_install(*TOOLS["redis_with_tls"]))
+
+
+@pytest.fixture(scope="module")
+def doors(tmp_path_factory: pytest.TempPathFactory, redis_with_tls: str) -> Iterator[Doors]:
     folder = tmp_path_factory.mktemp("doors")
     ca, port = trustme.CA(), free_port()
     ca.cert_pem.write_to_path(str(folder / "ca.pem"))
@@ -54,7 +60,7 @@ def doors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Doors]:
     }  # fmt: skip
     words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
     names = {"ssl_ca_certs": "ca.pem", "ssl_certfile": "client.pem", "ssl_keyfile": "client.key"}
-    server = RedisServer(needs(redis_binary(), MISSING), folder, words)
+    server = RedisServer(redis_with_tls, folder, words)
     try:
         server.start()
     except AssertionError as exc:
