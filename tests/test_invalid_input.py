@@ -24,7 +24,7 @@ from duey.cli import main as manage
 from duey.cli.context import Refused
 from duey.control.schedules import ScheduleRequest
 from duey.errors import DueyError
-from duey.monitor.access import passwords
+from duey.monitor.access.login import passwords
 from duey.monitor.web.forms.fields import Fields
 from duey.monitor.web.services import Services
 from duey.scheduling.timetable import every

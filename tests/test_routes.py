@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from duey.api import Api, make_api
-from duey.monitor.access import passwords
+from duey.monitor.access.login import passwords
 from duey.server.main import side_by_side
 from tests.monitor.conftest import Clock
 from tests.monitor.web.client import Answer, Browser

@@ -30,7 +30,7 @@ from bench.options import Options
 from bench.place import place
 from bench.report import Section
 from duey.config import load
-from duey.monitor.access import passwords
+from duey.monitor.access.login import passwords
 
 ALLOWED_S = 0.3
 QUERIED = (

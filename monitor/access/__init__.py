@@ -21,7 +21,7 @@ from duey.monitor.access.errors import (
     UnknownAccount,
     UnknownToken,
 )
-from duey.monitor.access.second_factor import Enrolment
+from duey.monitor.access.login.second_factor import Enrolment
 from duey.monitor.access.sessions import Session
 from duey.monitor.access.tokens import SCOPES, Token
 

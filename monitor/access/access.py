@@ -18,10 +18,10 @@ from duey.monitor.access.accounts import ADMIN, Accounts
 from duey.monitor.access.audit import Audit
 from duey.monitor.access.csrf import Csrf
 from duey.monitor.access.database import Database
-from duey.monitor.access.proxied import NO_GROUPS, GroupRoles, ProxyUsers
-from duey.monitor.access.second_factor import SecondFactors
+from duey.monitor.access.login.proxied import NO_GROUPS, GroupRoles, ProxyUsers
+from duey.monitor.access.login.second_factor import SecondFactors
+from duey.monitor.access.login.throttle import Devices, Throttle
 from duey.monitor.access.sessions import Sessions
-from duey.monitor.access.throttle import Devices, Throttle
 from duey.monitor.access.tokens import SCOPES, Tokens
 
 FIRST_ACCOUNT, FIRST_TOKEN = "admin", "first"

@@ -16,7 +16,7 @@ from typing import Any
 
 from peewee import IntegrityError, SqliteDatabase, fn
 
-from duey.monitor.access import passwords, security
+from duey.monitor.access import security
 from duey.monitor.access.audit import WEB, Audit
 from duey.monitor.access.database import Database
 from duey.monitor.access.errors import (
@@ -28,9 +28,10 @@ from duey.monitor.access.errors import (
     TooManyAttempts,
     UnknownAccount,
 )
+from duey.monitor.access.login import passwords
+from duey.monitor.access.login.throttle import Devices, Throttle, source_key
 from duey.monitor.access.schema import ACCOUNTS, SESSIONS
 from duey.monitor.access.text import checked_name, possible_name
-from duey.monitor.access.throttle import Devices, Throttle, source_key
 
 ADMIN, VIEWER = "admin", "viewer"
 ROLES = (ADMIN, VIEWER)

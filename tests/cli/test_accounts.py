@@ -6,8 +6,8 @@ import base64
 from collections.abc import Callable
 from dataclasses import replace
 
-from duey.monitor.access.proxied import GroupRoles
-from duey.monitor.access.second_factor import STEP_S, totp
+from duey.monitor.access.login.proxied import GroupRoles
+from duey.monitor.access.login.second_factor import STEP_S, totp
 from tests.cli.conftest import Run
 from tests.monitor.conftest import Clock
 from tests.monitor.web.world import World

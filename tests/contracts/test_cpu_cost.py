@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from duey.execution.huey import DurableHuey
-from duey.monitor.access import passwords
+from duey.monitor.access.login import passwords
 from tests.contracts.rig import run_all
 from tests.support import rounds
 

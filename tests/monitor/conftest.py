@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from duey.monitor.access import passwords
+from duey.monitor.access.login import passwords
 from duey.monitor.sqlite_file import SqliteFile
 
 START = 1_800_000_000.0  # a whole minute

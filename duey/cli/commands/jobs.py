@@ -89,7 +89,7 @@ def job(cli_context: CliContext, options: argparse.Namespace) -> None:
     `timeline` and `children`.
     """
     from duey import errors
-    from duey.monitor.web.pages.job_view import JobView, sentence_of
+    from duey.monitor.web.pages.job_pages.job_view import JobView, sentence_of
     from duey.monitor.web.services import Services
 
     services = Services(cli_context.control, cli_context.access, cli_context.history, cli_context.settings, clock.now)
@@ -124,7 +124,7 @@ def lines_of(found: Any, past: Any, why: str | None, runbook: str) -> Iterator[s
     """A job as text."""
     from duey.monitor.web.display.calls import preview
     from duey.monitor.web.display.formats import duration
-    from duey.monitor.web.pages.job_view import KINDS, resources
+    from duey.monitor.web.pages.job_pages.job_view import KINDS, resources
 
     facts: dict[str, Any] = {
         "job": found.id, "state": found.state, "why": why,

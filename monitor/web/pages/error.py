@@ -15,7 +15,7 @@ from duey.monitor.web.display.frames import read_traceback
 from duey.monitor.web.display.text import Html, clip
 from duey.monitor.web.listing import Listing
 from duey.monitor.web.pages.errors import ACTIONS, BUTTONS
-from duey.monitor.web.pages.jobs import row_of
+from duey.monitor.web.pages.job_pages.jobs import row_of
 from duey.monitor.web.pages.overview import deploy_marks
 from duey.monitor.web.refusal import Refusal
 from duey.monitor.web.request import Request

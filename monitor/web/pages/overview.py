@@ -22,7 +22,7 @@ from duey.monitor.web.display import charts
 from duey.monitor.web.display.formats import DAY_S, Times, ago, duration, number, plural, size
 from duey.monitor.web.display.healthy import Health, Situation, judge
 from duey.monitor.web.display.text import Html
-from duey.monitor.web.pages.schedules import short_name
+from duey.monitor.web.pages.schedule_pages.schedules import short_name
 from duey.monitor.web.request import Request
 from duey.monitor.web.route import Done, Route, View, get, unchanged
 from duey.monitor.web.services import Recent, Services, history_etag

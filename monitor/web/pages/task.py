@@ -24,7 +24,7 @@ from duey.monitor.web.forms import inputs
 from duey.monitor.web.forms import typed as typed_in
 from duey.monitor.web.forms.filters import length_s
 from duey.monitor.web.listing import Listing
-from duey.monitor.web.pages.jobs import row_of
+from duey.monitor.web.pages.job_pages.jobs import row_of
 from duey.monitor.web.pages.tasks import DEFAULT_WINDOW, WINDOWS, rate
 from duey.monitor.web.request import Request
 from duey.monitor.web.route import NOTE, Done, Route, View, get, post, unchanged

@@ -16,7 +16,7 @@ import pytest
 import waitress
 from playwright.sync_api import Browser, Page
 
-from duey.monitor.access import passwords
+from duey.monitor.access.login import passwords
 from tests.acceptance.browser.conftest import PHONE, enter
 from tests.acceptance.variants import SOAK
 from tests.monitor.web.hostile import HOSTILE, LONG, make_hostile

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from duey.monitor.access import Access, passwords
+from duey.monitor.access import Access
+from duey.monitor.access.login import passwords
 from duey.monitor.sqlite_file import SqliteFile
 from tests.monitor.conftest import PATIENCE_S, Clock
 

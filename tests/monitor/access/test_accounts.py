@@ -18,8 +18,8 @@ from duey.monitor.access import (
     LastAdmin,
     TooManyAttempts,
     UnknownAccount,
-    passwords,
 )
+from duey.monitor.access.login import passwords
 from duey.monitor.access.tokens import Tokens
 from tests.monitor.access.conftest import HOME, PASSWORD
 from tests.monitor.conftest import START, Clock

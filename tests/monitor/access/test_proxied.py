@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from duey.monitor.access import Access, Account, InvalidInput, LocalAccount, NotInGroup, ProxyAccount
-from duey.monitor.access.proxied import GroupRoles
+from duey.monitor.access.login.proxied import GroupRoles
 from tests.monitor.access.conftest import HOME, PASSWORD
 from tests.monitor.conftest import Clock
 

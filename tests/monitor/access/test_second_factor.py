@@ -22,7 +22,7 @@ from duey.monitor.access import (
     ProxyAccount,
     TooManyAttempts,
 )
-from duey.monitor.access.second_factor import STEP_S, totp
+from duey.monitor.access.login.second_factor import STEP_S, totp
 from tests.monitor.access.conftest import HOME, PASSWORD
 from tests.monitor.conftest import Clock
 

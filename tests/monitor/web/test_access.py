@@ -224,7 +224,7 @@ def test_each_change_asks_for_the_password_after_a_while(world: World, admin: Br
 
 
 def test_more_than_a_page_holds_is_counted(world: World, admin: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("duey.monitor.web.pages.access.SHOWN", 3)
+    monkeypatch.setattr("duey.monitor.web.pages.people.access.SHOWN", 3)
     for n in range(5):
         world.access.tokens.create(f"t{n}", ("read",))
     page = admin.get("/monitor/access")

@@ -385,5 +385,5 @@ def test_the_audit_is_offered_as_csv(world: World, viewer: Browser, monkeypatch:
     assert [row["target"] for row in rows] == [f"job-{n}" for n in reversed(range(30))]
     assert {(row["who"], row["detail"]) for row in rows} == {("'=cmd|' /C calc'!A0", 'a "b"\nc')}
     assert len(viewer.get("/monitor/audit.csv").text.splitlines()) > 32
-    monkeypatch.setattr("duey.monitor.web.pages.audit.CSV_LINES", 3)
+    monkeypatch.setattr("duey.monitor.web.pages.people.audit.CSV_LINES", 3)
     assert len(list(csv.DictReader(io.StringIO(viewer.get("/monitor/audit.csv?action=cancel").text, newline="")))) == 3

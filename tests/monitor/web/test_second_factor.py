@@ -12,8 +12,8 @@ from urllib.parse import unquote
 
 import pytest
 
-from duey.monitor.access.second_factor import STEP_S, totp
-from duey.monitor.web.pages import second_factor
+from duey.monitor.access.login.second_factor import STEP_S, totp
+from duey.monitor.web.pages.people import second_factor
 from duey.monitor.web.services import Services
 from duey.monitor.web.site import Site
 from tests.monitor.conftest import Clock

@@ -20,8 +20,8 @@ from duey.monitor.web.display.text import Html, as_json, clip
 from duey.monitor.web.display.why import Because, why_not_running
 from duey.monitor.web.forms import inputs
 from duey.monitor.web.forms.filters import as_word
-from duey.monitor.web.pages import job_logs, job_running
-from duey.monitor.web.pages.jobs import row_of
+from duey.monitor.web.pages.job_pages import job_logs, job_running
+from duey.monitor.web.pages.job_pages.jobs import row_of
 from duey.monitor.web.request import Request
 from duey.monitor.web.route import View
 from duey.monitor.web.services import Services

@@ -20,7 +20,7 @@ from duey.monitor.web.display import charts
 from duey.monitor.web.display.calls import preview
 from duey.monitor.web.display.formats import duration, plural
 from duey.monitor.web.display.text import Html, clip
-from duey.monitor.web.pages.schedules import NEXT_SHOWN, by_clock_of, outcome_text, short_name, strip_of
+from duey.monitor.web.pages.schedule_pages.schedules import NEXT_SHOWN, by_clock_of, outcome_text, short_name, strip_of
 from duey.monitor.web.refusal import Refusal
 from duey.monitor.web.request import Request
 from duey.monitor.web.route import NOTE, Done, Route, View, get, post, question

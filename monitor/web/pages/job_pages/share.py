@@ -13,7 +13,7 @@ from duey import errors
 from duey.model.job import RUNNING, Job
 from duey.monitor.web.display.formats import DAY_S, HOUR_S
 from duey.monitor.web.display.text import clip
-from duey.monitor.web.pages.job_view import JobView
+from duey.monitor.web.pages.job_pages.job_view import JobView
 from duey.monitor.web.refusal import Refusal
 from duey.monitor.web.request import Request
 from duey.monitor.web.route import Route, View, get, post

@@ -35,8 +35,8 @@ from duey.monitor.access import security
 from duey.monitor.access.accounts import A, Account
 from duey.monitor.access.database import Database
 from duey.monitor.access.errors import AccessUnavailable, AccountChanged, KeyLost, ProxyAccount, TooManyAttempts
+from duey.monitor.access.login.throttle import Throttle
 from duey.monitor.access.schema import ACCOUNTS, RECOVERY_CODES, SECOND_FACTORS, SESSIONS
-from duey.monitor.access.throttle import Throttle
 
 STEP_S, DIGITS = 30, 6  # what every app assumes
 DRIFT_STEPS = 1  # clocks of phones differ: the code before and the code after are accepted, too

@@ -15,7 +15,7 @@ from duey.model.job import Job, TaskInfo
 from duey.monitor.web.display.formats import Times
 from duey.monitor.web.forms import inputs, typed, when
 from duey.monitor.web.forms.fields import Fields
-from duey.monitor.web.pages.schedules import by_clock_of
+from duey.monitor.web.pages.schedule_pages.schedules import by_clock_of
 from duey.monitor.web.request import Request
 from duey.monitor.web.route import Done, Route, View, get, post
 from duey.monitor.web.services import Services

@@ -3,7 +3,7 @@
 A wrong password and an unknown name get the same answer after the same time (see duey.monitor.access). Both count
 for the address and the account; a browser that has logged in before has attempts of its own. A log-in ends the
 browser's previous session and continues to the page that the user wanted, if it is a page of the monitor. Whoever was
-logged in by the proxy (duey.monitor.access.proxied) neither logs in nor out here.
+logged in by the proxy (duey.monitor.access.login.proxied) neither logs in nor out here.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from duey.monitor.access.audit import WEB, Audit
 from duey.monitor.access.csrf import Csrf
 from duey.monitor.access.database import Database
 from duey.monitor.access.errors import InvalidInput, LocalAccount, NotInGroup, ProxyAccount
-from duey.monitor.access.passwords import COST, SALT_BYTES
+from duey.monitor.access.login.passwords import COST, SALT_BYTES
 from duey.monitor.access.schema import ACCOUNTS
 from duey.monitor.access.sessions import Session
 from duey.monitor.access.text import bounded, checked_name, possible_name

@@ -14,8 +14,8 @@ from duey.control.running import ask_stack
 from duey.model.job import CANCELED, DONE, FAILED, QUEUED, RUNNING, Edit
 from duey.monitor.web.display.text import clip
 from duey.monitor.web.forms import inputs, typed
-from duey.monitor.web.pages import job_logs
-from duey.monitor.web.pages.job_view import JobView
+from duey.monitor.web.pages.job_pages import job_logs
+from duey.monitor.web.pages.job_pages.job_view import JobView
 from duey.monitor.web.request import Request
 from duey.monitor.web.route import NOTE, Done, File, Route, View, get, post, question
 from duey.monitor.web.services import Services

@@ -14,7 +14,7 @@ from duey.monitor.access import AuditEntry
 from duey.monitor.history import HistoryUnavailable, LogLine, Step
 from duey.monitor.web.display.formats import DAY_S, times_usual
 from duey.monitor.web.display.frames import read_traceback
-from duey.monitor.web.pages.job_logs import last_of
+from duey.monitor.web.pages.job_pages.job_logs import last_of
 from duey.monitor.web.request import Request
 from duey.monitor.web.route import View
 from duey.monitor.web.services import Services

@@ -15,8 +15,8 @@ from duey import errors
 from duey.model.job import FAILED
 from duey.monitor.history import ErrorGroup, JobFilter, JobHistory, JobRow
 from duey.monitor.web.display.text import as_json, clip
-from duey.monitor.web.pages.job_view import KINDS, JobView
-from duey.monitor.web.pages.jobs import row_of
+from duey.monitor.web.pages.job_pages.job_view import KINDS, JobView
+from duey.monitor.web.pages.job_pages.jobs import row_of
 from duey.monitor.web.refusal import Refusal
 from duey.monitor.web.render import Renderer
 from duey.monitor.web.request import Request

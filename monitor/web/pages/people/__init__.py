@@ -1,0 +1,1 @@
+"""Pages about people: log-in, the own account, accounts and tokens, and who did what."""
