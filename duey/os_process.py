@@ -246,3 +246,22 @@ def leave_fork(error: BaseException | None = None) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
     os._exit(code)
+
+
+class OwnDescriptor:
+    """An open descriptor that can be asked whether it is still the same file: a job may close all of its process."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd, self._stat = fd, os.fstat(fd)
+
+    def is_open(self) -> bool:
+        """Whether nobody has closed it."""
+        try:
+            return os.path.samestat(os.fstat(self.fd), self._stat)
+        except OSError:
+            return False
+
+    def close(self) -> None:
+        """Close it, unless its number is that of another file now."""
+        if self.is_open():
+            os.close(self.fd)

@@ -30,6 +30,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from duey.os_process import OwnDescriptor
 from duey.storage.wakeup import ASLEEP_AT, LOCK_FILE, LOCK_FILE_BYTES, PIPE_FILE, QUEUES_AT, WakeupPipe, queues_text
 
 HEADER = struct.Struct("<8sqB")  # magic, pid, asleep
@@ -88,7 +89,7 @@ class Presence:
             unnamed.unlink()
             os.close(self._fd)
             raise
-        self._stat = os.fstat(self._fd)
+        self._own = OwnDescriptor(self._fd)
         self._map = mmap.mmap(self._fd, SIZE)
         HEADER.pack_into(self._map, 0, MAGIC, os.getpid(), 0)
         text = queues_text(queues)
@@ -130,10 +131,7 @@ class Presence:
     def holds_its_files(self) -> bool:
         """Whether the descriptor is still open. A body that closes all descriptors closes the lock file, and with it
         the lock, and every connection."""
-        try:
-            return os.path.samestat(os.fstat(self._fd), self._stat)
-        except OSError:
-            return False
+        return self._own.is_open()
 
     def beat(self) -> None:
         """Renew the heartbeat: the supervisor works, and not only the process."""

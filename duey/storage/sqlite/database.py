@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from duey import errors, faults, files
+from duey.os_process import OwnDescriptor
 from duey.storage.sqlite import inbox, preflight
-from duey.storage.transfer import StorageMoved
+from duey.storage.sqlite.preflight import explain, is_mistake
 
 CACHE = "pragma cache_size = -8000"  # KiB, for each writing connection
 READ_CACHE = "pragma cache_size = -2000"  # smaller, because each reading thread has one
@@ -28,38 +29,6 @@ LOG_ROOM = 16 * 2**20  # bytes
 SHORT, ROOMY = 250, 3500  # pages of the log after which it is moved into the file: without that room, and with it
 READ_BUSY_S = 0.2  # how long reading waits to give new jobs their place
 LOOK_AGAIN_S = (0.0002, 0.0008)  # between two attempts at a write lock that another process holds
-
-
-def explain(exc: sqlite3.Error, path: str) -> errors.StorageUnavailable:
-    """The error that says what an SQLite error means and what to do."""
-    text = str(exc)
-    if moved := StorageMoved.found_in(text):
-        return moved
-    if "locked" in text or "busy" in text:
-        return errors.StorageBusy(f"the queue {path} is locked by another program: try again, or end that program")
-    if "full" in text or "disk I/O" in text:
-        return errors.StorageFull(f"the disk of {path} is full or failing ({text}): make room")
-    if "readonly" in text or "read-only" in text:
-        advice = preflight.of_another(path) or "give this user write access to it"
-        return errors.StorageReadOnly(f"the queue {path} cannot be written: {advice}")
-    if any(words in text for words in ("malformed", "not a database", "no such table")):  # the last one: emptied file
-        return errors.StorageCorrupt(
-            f"{path} is not a valid SQLite database ({text}): restore it from a backup, or move it away to start empty"
-        )
-    if "unable to open" in text:
-        advice = preflight.of_another(path) or "let this user read and write it and its folder"
-        return errors.StorageReadOnly(f"the queue {path} cannot be opened: {advice}")
-    return errors.StorageUnavailable(f"the queue {path} cannot be used ({text})")
-
-
-def is_mistake(exc: Exception) -> bool:
-    """Whether SQLite refused the data, rather than being unavailable. Trying again would not help then."""
-    if isinstance(exc, sqlite3.ProgrammingError):
-        return "closed" not in str(exc)
-    if isinstance(exc, sqlite3.IntegrityError) and StorageMoved.found_in(str(exc)):
-        return False
-    refused = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceError)
-    return isinstance(exc, (errors.DueyError, *refused, TypeError, ValueError, OverflowError))
 
 
 class Database:
@@ -74,6 +43,7 @@ class Database:
         self.busy_s = busy_s
         self.durable = durable
         self._seen = False  # whether this process, or its parent before the fork, has opened the file
+        self._descriptor: OwnDescriptor | None = None  # of this process, or inherited
         self._reset()
 
     def _reset(self) -> None:
@@ -92,6 +62,7 @@ class Database:
 
     def _connect(self, role: str) -> sqlite3.Connection:
         with self._opening:
+            self._descriptor = self._descriptor or OwnDescriptor(os.open("/", os.O_RDONLY))
             try:
                 if self._inode is None:
                     con = preflight.connect_first(self.path, self.busy_s, self._seen)
@@ -127,6 +98,7 @@ class Database:
             inherited = [self._open, self._readers, self._inherited]
             self._reset()
             self._inherited = inherited  # never closed: closing a parent's connection would release its locks
+        self._check_descriptors()
         self._check_file()
         if role == "read":
             con: sqlite3.Connection | None = getattr(self._readers, "con", None)
@@ -152,9 +124,18 @@ class Database:
         elif not stat.st_size:
             raise explain(sqlite3.DatabaseError("file is not a database: it is empty"), self.path)
 
+    def _check_descriptors(self) -> None:
+        """Raise StorageUnavailable if a job has closed all files of this process. SQLite still has the numbers of its
+        own, and would write into whatever is opened under them: into the job's files, or another part of the queue."""
+        if self._descriptor is not None and not self._descriptor.is_open():
+            raise errors.StorageUnavailable("a job has closed all files of this process: start it again")
+
     def close(self) -> None:
         """Close all connections of this process."""
         with self._opening:
+            if self._descriptor is not None:
+                self._descriptor.close()
+                self._descriptor = None
             if self._pid == os.getpid():
                 for con in self._open.values():
                     con.close()
@@ -243,6 +224,7 @@ class Database:
             time.sleep(random.uniform(*LOOK_AGAIN_S))
 
     def _commit(self, con: sqlite3.Connection) -> None:
+        self._check_descriptors()
         try:
             con.execute("commit")
         except sqlite3.Error as exc:

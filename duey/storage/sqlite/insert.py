@@ -9,8 +9,8 @@ from duey import clock, errors
 from duey.model import event
 from duey.model.job import STATED, JobRecord
 from duey.storage.sqlite import inbox
-from duey.storage.sqlite.database import is_mistake
 from duey.storage.sqlite.policies import holder, take
+from duey.storage.sqlite.preflight import is_mistake
 from duey.storage.sqlite.schema import JOB
 from duey.storage.values import EnqueuedJob
 

@@ -93,3 +93,35 @@ def warnings(path: str) -> list[str]:
     if kind in NETWORK_FILE_SYSTEMS:
         return [f"the queue {path} is on a network filesystem ({kind}), where SQLite's locks do not hold"]
     return []
+
+
+def explain(exc: sqlite3.Error, path: str) -> errors.StorageUnavailable:
+    """The error that says what an SQLite error means and what to do."""
+    text = str(exc)
+    if moved := StorageMoved.found_in(text):
+        return moved
+    if "locked" in text or "busy" in text:
+        return errors.StorageBusy(f"the queue {path} is locked by another program: try again, or end that program")
+    if "full" in text or "disk I/O" in text:
+        return errors.StorageFull(f"the disk of {path} is full or failing ({text}): make room")
+    if "readonly" in text or "read-only" in text:
+        advice = of_another(path) or "give this user write access to it"
+        return errors.StorageReadOnly(f"the queue {path} cannot be written: {advice}")
+    if any(words in text for words in ("malformed", "not a database", "no such table")):  # the last one: emptied file
+        return errors.StorageCorrupt(
+            f"{path} is not a valid SQLite database ({text}): restore it from a backup, or move it away to start empty"
+        )
+    if "unable to open" in text:
+        advice = of_another(path) or "let this user read and write it and its folder"
+        return errors.StorageReadOnly(f"the queue {path} cannot be opened: {advice}")
+    return errors.StorageUnavailable(f"the queue {path} cannot be used ({text})")
+
+
+def is_mistake(exc: Exception) -> bool:
+    """Whether SQLite refused the data, rather than being unavailable. Trying again would not help then."""
+    if isinstance(exc, sqlite3.ProgrammingError):
+        return "closed" not in str(exc)
+    if isinstance(exc, sqlite3.IntegrityError) and StorageMoved.found_in(str(exc)):
+        return False
+    refused = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceError)
+    return isinstance(exc, (errors.DueyError, *refused, TypeError, ValueError, OverflowError))

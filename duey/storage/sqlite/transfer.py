@@ -19,7 +19,7 @@ from duey import clock, errors
 from duey.model.job import JobRecord
 from duey.storage import presence
 from duey.storage.sqlite import inbox, preflight
-from duey.storage.sqlite.database import explain
+from duey.storage.sqlite.preflight import explain
 from duey.storage.sqlite.transfer_rows import EVENT_ROWS, JOB_ROWS, ROWS, STORE, item_of, shown, store_jobs, stored
 from duey.storage.transfer import (
     BYTES,

@@ -1,5 +1,6 @@
 """How a process waits for the write lock of the queue's file: not for long after it is free, and not for ever."""
 
+import os
 import sqlite3
 import threading
 import time
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from duey.errors import StorageBusy
+from duey.errors import StorageBusy, StorageUnavailable
 from duey.storage.sqlite.database import Database
 
 
@@ -72,3 +73,24 @@ def test_a_lock_is_taken_soon_after_it_is_free(path, way, role):
             con.execute("rollback")
         waiter.join()
     assert min(late) < 0.01
+
+
+def test_nothing_is_written_once_a_job_has_closed_all_files_of_the_process(tmp_path: Path) -> None:
+    """SQLite would write into whatever is opened under the numbers of its files."""
+    db = Database(tmp_path / "queue.db")
+    with db.write("synced") as con:
+        con.execute("create table t (a)")
+    assert db._descriptor is not None
+    with pytest.raises(StorageUnavailable, match="has closed all files"), db.write("synced") as con:
+        con.execute("insert into t values (1)")
+        os.close(db._descriptor.fd)  # amid a transaction, too
+    other = os.open("/dev/null", os.O_RDONLY)  # under the same number
+    for role in ("synced", "read"):
+        with pytest.raises(StorageUnavailable, match="has closed all files"):
+            db.connection(role)
+    db.close()
+    os.fstat(other)  # not closed in place of its own
+    os.close(other)
+    with db.read(placed=False) as con:
+        assert con.execute("select count(*) from t").fetchone() == (0,)
+    db.close()
