@@ -16,7 +16,7 @@ from duey.monitor.web.display.text import Html, clip
 from duey.monitor.web.listing import Listing
 from duey.monitor.web.pages.errors import ACTIONS, BUTTONS
 from duey.monitor.web.pages.job_pages.jobs import row_of
-from duey.monitor.web.pages.overview import deploy_marks
+from duey.monitor.web.pages.overview import marks_of, starts_of
 from duey.monitor.web.refusal import Refusal
 from duey.monitor.web.request import Request
 from duey.monitor.web.route import Route, View, get
@@ -96,5 +96,5 @@ class ErrorPage:
         tips = [f"{name}: {number(each)} failed" for name, each in zip(names, group.sparkline, strict=True)]
         label = f"{count(group.last_week)} failed attempts in 7 days"
         axis = (names[0], names[len(names) // 2], "now")
-        events = deploy_marks(self._services.history.deploys(starts[0]), starts, request.times)
+        events = marks_of(starts_of(self._services.history, starts[0]), starts, request.times)
         return charts.stacked([(0, each) for each in group.sparkline], tips, axis, label, events=events)

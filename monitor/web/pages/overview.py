@@ -17,7 +17,7 @@ from typing import Any
 from duey.alerts.drill import Drill
 from duey.control.schedules import Schedule
 from duey.model.job import Counts
-from duey.monitor.history import Interval, Waits
+from duey.monitor.history import History, Interval, Waits
 from duey.monitor.web.display import charts
 from duey.monitor.web.display.formats import DAY_S, Times, ago, duration, number, plural, size
 from duey.monitor.web.display.healthy import Health, Situation, judge
@@ -29,6 +29,7 @@ from duey.monitor.web.services import Recent, Services, history_etag
 from duey.monitor.web.situation import LISTED, Reader, asked
 
 REGIONS = ("now", "history")
+NEAR_S = 60.0  # a start so near to a deploy is part of it
 MINUTES, DAYS = 60, 30
 LITTLE_BYTES = 1 << 30
 KEPT_S = 10.0  # cached, because it takes tens of milliseconds and changes slowly
@@ -143,7 +144,7 @@ class OverviewPage:
         waits = asked(lambda: history.waits(MINUTES)) or ()
         schedules = asked(self._schedules.get) or []
         due = _due(schedules)
-        deploys = asked(lambda: history.deploys(request.now - DAYS * DAY_S)) or ()
+        events = starts_of(history, request.now - DAYS * DAY_S)
         data["minutes"] = [_interval(each) for each in minutes]
         data["days"] = [_interval(each) for each in days]
         data["waits"] = waits
@@ -154,13 +155,13 @@ class OverviewPage:
         data["next"] = [{"at": at, "schedule": name} for at, name in due]
         data["storage"] = self._storage()
         level = _level(request, asked(services.control.counts))
-        more["minutes_chart"] = self._bars(request, minutes, "%H:%M", "minute", deploys)
-        more["days_chart"] = self._bars(request, days, "%d %b", "day", deploys)
-        more["waits_chart"] = _waits(request, waits, level, deploys)
+        more["minutes_chart"] = self._bars(request, minutes, "%H:%M", "minute", events)
+        more["days_chart"] = self._bars(request, days, "%d %b", "day", events)
+        more["waits_chart"] = _waits(request, waits, level, events)
         more["queue_age_ms"] = level
 
     def _bars(
-        self, request: Request, past: tuple[Interval, ...], form: str, unit: str, deploys: Sequence[tuple[float, str]]
+        self, request: Request, past: tuple[Interval, ...], form: str, unit: str, events: Sequence[tuple[float, str]]
     ) -> Html:
         zone = request.times.zone if unit == "minute" else self._services.zone  # days are those of the service
         names = [datetime.fromtimestamp(each.at, zone).strftime(form) for each in past]
@@ -172,8 +173,8 @@ class OverviewPage:
         label = f"{plural(len(past), unit)}: {number(done)} jobs done, {number(failed)} failed"
         axis = (names[0], names[len(names) // 2], "now" if unit == "minute" else "today") if names else ("", "")
         bars = [(each.outcomes.done, each.outcomes.failed) for each in past]
-        events = deploy_marks(deploys, [each.at for each in past], request.times)
-        return charts.stacked(bars, tips, axis, label, unfinished=bool(past) and not past[-1].complete, events=events)
+        marks = marks_of(events, [each.at for each in past], request.times)
+        return charts.stacked(bars, tips, axis, label, unfinished=bool(past) and not past[-1].complete, events=marks)
 
     def _storage(self) -> dict[str, Any]:
         counts = asked(self._services.control.counts)
@@ -208,23 +209,36 @@ def _interval(each: Interval) -> dict[str, Any]:
     return {"at": each.at, "done": each.outcomes.done, "failed": each.outcomes.failed, "complete": each.complete}
 
 
-def deploy_marks(
-    deploys: Sequence[tuple[float, str]], starts: Sequence[float], times: Times
-) -> list[tuple[float, str]]:
-    """Return where in a chart of intervals that begin at `starts` another code was first seen."""
+def starts_of(history: History, since: float) -> list[tuple[float, str]]:
+    """Return when another code was first seen, and when consumers of the last day started, with a text for each."""
+    found = [(at, f"new code {code[:12]}") for at, code in asked(lambda: history.deploys(since)) or ()]
+    consumers: dict[str, tuple[float, str]] = {}
+    for each in asked(history.seen_workers) or ():
+        start = each.started_at, f"consumer started on {each.host[:40]}"
+        consumers[each.consumer or each.id] = min(start, consumers.get(each.consumer or each.id, start))
+    deployed = [at for at, _ in found]
+    return found + [
+        (at, text)
+        for at, text in consumers.values()
+        if at >= since and not any(abs(at - each) < 60 for each in deployed)
+    ]
+
+
+def marks_of(events: Sequence[tuple[float, str]], starts: Sequence[float], times: Times) -> list[tuple[float, str]]:
+    """Return where these are in a chart of intervals that begin at `starts`."""
     if len(starts) < 2:
         return []
     length_s = (starts[-1] - starts[0]) / (len(starts) - 1)
     whole_s = length_s * len(starts)
     return [
-        ((at - starts[0]) / whole_s, f"new code {code[:12]} at {times.clock(at)}")
-        for at, code in deploys
+        ((at - starts[0]) / whole_s, f"{text} at {times.clock(at)}")
+        for at, text in sorted(events)
         if starts[0] <= at < starts[0] + whole_s
     ]
 
 
 def _waits(
-    request: Request, waits: tuple[Waits, ...], level: float | None, deploys: Sequence[tuple[float, str]]
+    request: Request, waits: tuple[Waits, ...], level: float | None, events: Sequence[tuple[float, str]]
 ) -> Html:
     names = [f"{moment:%H:%M}" if (moment := request.times.local(each.at)) else "" for each in waits]
     tips = [
@@ -235,8 +249,8 @@ def _waits(
     worst = max((each.p95_ms or 0 for each in waits), default=0)
     label = f"Wait for a worker over {plural(len(waits), 'minute')}, the largest p95 is {duration(worst)}"
     series = (("p95", [each.p95_ms for each in waits]), ("p50", [each.p50_ms for each in waits]))
-    events = deploy_marks(deploys, [each.at for each in waits], request.times)
-    return charts.lines(series, tips, axis, label, level, events=events)
+    marks = marks_of(events, [each.at for each in waits], request.times)
+    return charts.lines(series, tips, axis, label, level, events=marks)
 
 
 def _level(request: Request, counts: Counts | None) -> float | None:

@@ -35,7 +35,12 @@ def test_the_overview_begins_with_what_is_wrong(world: World, admin: Browser, cl
     assert "Mark as seen" in page.words
     with world.history.database.writing() as db:
         db.execute_sql("INSERT INTO deploys VALUES ('before', 1), ('31bb9c4f77aa', ?)", (clock.now - 90,))
-    assert re.findall("new code (31bb9c4f77aa) at 07:58", admin.get("/monitor/").text), "each chart marks it"
+    world.hire("borneo", 4123)
+    world.record()
+    charts = re.findall(r'aria-label="([^"]*)" data-tips', admin.get("/monitor/").text)
+    assert len(charts) == 3 and all("new code 31bb9c4f77aa at 07:58" in each for each in charts)
+    assert sum("consumer started on borneo at 08:00" in each for each in charts) == 3, "each chart marks it"
+    assert "new code 31bb9c4f77aa at 07:58" in admin.get("/monitor/schedules/periodic.heartbeat").text
     seen = admin.follow(admin.post("/monitor/seen")).words
     assert "jobs failed" not in seen and "What fails" not in seen and "Mark as seen" not in seen
     clock.now += 30 * 86400  # nothing of it is news any more

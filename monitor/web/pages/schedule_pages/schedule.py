@@ -7,6 +7,7 @@ that needs no more attention can be dismissed, and then stays in the list of run
 from __future__ import annotations
 
 import time
+from bisect import bisect
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -20,6 +21,7 @@ from duey.monitor.web.display import charts
 from duey.monitor.web.display.calls import preview
 from duey.monitor.web.display.formats import duration, plural
 from duey.monitor.web.display.text import Html, clip
+from duey.monitor.web.pages.overview import starts_of
 from duey.monitor.web.pages.schedule_pages.schedules import NEXT_SHOWN, by_clock_of, outcome_text, short_name, strip_of
 from duey.monitor.web.refusal import Refusal
 from duey.monitor.web.request import Request
@@ -65,7 +67,7 @@ class SchedulePage:
         more = {
             "short": short_name(schedule),
             "strip": strip_of(schedule, times),
-            "chart": _chart(runs, times),
+            "chart": _chart(runs, times, starts_of(self._services.history, 0.0)),
             "call": preview(schedule.args, schedule.kwargs, 400),
             "next_texts": [times.clock(each) for each in schedule.next_at[:NEXT_SHOWN]],
             "catch_up": CATCH_UP_TEXTS.get(schedule.catch_up, schedule.catch_up),
@@ -206,7 +208,7 @@ def _number(text: str) -> float | None:
         raise BadRequest("the time is not valid for this list: start again without one") from None
 
 
-def _chart(runs: Sequence[SlotRun], times: Any) -> Html | None:
+def _chart(runs: Sequence[SlotRun], times: Any, events: Sequence[tuple[float, str]]) -> Html | None:
     """Return the run times of these runs, the oldest first, or None if no time is known."""
     known = [each for each in reversed(runs) if each.run_ms is not None]
     if len(known) < 2:
@@ -215,4 +217,8 @@ def _chart(runs: Sequence[SlotRun], times: Any) -> Html | None:
     longest = max(each.run_ms or 0 for each in known)
     label = f"Run times of {plural(len(known), 'run')}, the longest {duration(longest)}"
     axis = (times.clock(known[0].slot.at), times.clock(known[-1].slot.at))
-    return charts.lines((("p50", [each.run_ms for each in known]),), tips, axis, label)
+    dues = [each.slot.at for each in known]
+    marks = [
+        (bisect(dues, at) / len(dues), f"{text} at {times.clock(at)}") for at, text in sorted(events) if at >= dues[0]
+    ]
+    return charts.lines((("p50", [each.run_ms for each in known]),), tips, axis, label, events=marks)
