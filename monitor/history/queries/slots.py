@@ -15,10 +15,10 @@ RUNS = """SELECT slots.schedule, slots.at, slots.outcome, slots.job_id, slots.re
 OPEN = "dismissed_at IS NULL AND outcome NOT IN ('on time', 'running', 'waiting')"
 GROUPS = f"""WITH found AS (
         SELECT schedule, outcome, COUNT(*) AS count, MIN(at) AS first_at, MAX(at) AS last_at FROM slots
-        WHERE {OPEN} AND outcome IN ('missed', 'skipped') AND at >= :since GROUP BY outcome, schedule, reason
+        WHERE {OPEN} AND outcome IN ('missed', 'skipped') AND {{0}} GROUP BY outcome, schedule, reason
         UNION ALL
         SELECT schedule, outcome, COUNT(*), MIN(at), MAX(at) FROM slots
-        WHERE {OPEN} AND outcome NOT IN ('missed', 'skipped') AND at >= :since GROUP BY outcome, schedule)
+        WHERE {OPEN} AND outcome NOT IN ('missed', 'skipped') AND {{0}} GROUP BY outcome, schedule)
     SELECT found.schedule, found.outcome, slots.reason, count, first_at, last_at, slots.job_id
     FROM found JOIN slots ON slots.schedule = found.schedule AND slots.at = last_at
     ORDER BY CASE found.outcome WHEN 'missed' THEN 0 WHEN 'skipped' THEN 3 WHEN 'late' THEN 2 ELSE 1 END,
@@ -48,10 +48,12 @@ class Slots(Queries):
             rows = db.execute_sql(RUNS.format(" AND ".join(wheres)), values).fetchall()
         return tuple(SlotRun(Slot(*row[:5]), row[5], row[6]) for row in rows)
 
-    def slots_to_look_at(self, since: float = 0.0) -> tuple[SlotGroup, ...]:
-        """Return the slots that did not run as planned and were not dismissed, in groups, missed ones first."""
+    def slots_to_look_at(self, schedule: str | None = None) -> tuple[SlotGroup, ...]:
+        """Return the slots of one schedule or of all that did not run as planned and were not dismissed, in groups,
+        missed ones first."""
+        sql = GROUPS.format("1" if schedule is None else "schedule = :schedule")
         with self._database.reading() as db:
-            rows = db.execute_sql(GROUPS, {"since": since, "limit": MAX_GROUPS}).fetchall()
+            rows = db.execute_sql(sql, {"schedule": schedule, "limit": MAX_GROUPS}).fetchall()
         return tuple(SlotGroup(*row) for row in rows)
 
     def missed_slots(self, since: float) -> tuple[SlotGroup, ...]:

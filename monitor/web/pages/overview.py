@@ -29,7 +29,7 @@ from duey.monitor.web.services import Recent, Services, history_etag
 from duey.monitor.web.situation import LISTED, Reader, asked
 
 REGIONS = ("now", "history")
-NEAR_S = 60.0  # a start so near to a deploy is part of it
+NEAR_S = 60.0  # a start so near to a deploy belongs to it
 MINUTES, DAYS = 60, 30
 LITTLE_BYTES = 1 << 30
 KEPT_S = 10.0  # cached, because it takes tens of milliseconds and changes slowly
@@ -217,11 +217,8 @@ def starts_of(history: History, since: float) -> list[tuple[float, str]]:
         start = each.started_at, f"consumer started on {each.host[:40]}"
         consumers[each.consumer or each.id] = min(start, consumers.get(each.consumer or each.id, start))
     deployed = [at for at, _ in found]
-    return found + [
-        (at, text)
-        for at, text in consumers.values()
-        if at >= since and not any(abs(at - each) < 60 for each in deployed)
-    ]
+    alone = [start for start in consumers.values() if not any(abs(start[0] - at) < NEAR_S for at in deployed)]
+    return found + [(at, text) for at, text in alone if at >= since]
 
 
 def marks_of(events: Sequence[tuple[float, str]], starts: Sequence[float], times: Times) -> list[tuple[float, str]]:

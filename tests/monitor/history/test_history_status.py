@@ -167,6 +167,7 @@ def test_a_frequent_schedule_does_not_push_out_the_slots_of_others(
     assert [len(history.slot_runs(name)) for name in ("nightly", "often", "always")] == [1, 10, 3]
     found = history.slots_to_look_at()
     assert [(each.schedule, each.count) for each in found] == [("nightly", 1), ("often", 10), ("always", 3)]
+    assert history.slots_to_look_at("often") == found[1:2]
     assert (found[1].first_at, found[1].last_at) == (START + 50, START + 59)
     assert history.missed_slots(START) == found[:1] and history.missed_slots(START + 1) == ()
     assert history.dismiss_slots("often", "skipped", START + 55, START + 99) == 5

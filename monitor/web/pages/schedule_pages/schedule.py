@@ -16,7 +16,7 @@ from duey import errors
 from duey.control.schedules import OUTCOMES, Schedule
 from duey.errors import BadRequest
 from duey.model.schedule import MISSED
-from duey.monitor.history import HistoryUnavailable, SlotRun
+from duey.monitor.history import HistoryUnavailable, SlotGroup, SlotRun
 from duey.monitor.web.display import charts
 from duey.monitor.web.display.calls import preview
 from duey.monitor.web.display.formats import duration, plural
@@ -82,14 +82,14 @@ class SchedulePage:
         }  # fmt: skip
         return View("schedule", clip(name, 60), data, more, "schedules", ("now", "runs"))
 
-    def _past(self, name: str, outcome: str, before: float | None) -> tuple[tuple[SlotRun, ...], list[Any]]:
+    def _past(self, name: str, outcome: str, before: float | None) -> tuple[tuple[SlotRun, ...], tuple[SlotGroup, ...]]:
         """Return the runs, one more than a page has, and what to look at; nothing if there is no history now."""
         history = self._services.history
         try:
             runs = history.slot_runs(name, PAGE + 1, (outcome,) if outcome else (), before)
-            return runs, [each for each in history.slots_to_look_at() if each.schedule == name]
+            return runs, history.slots_to_look_at(name)
         except HistoryUnavailable:
-            return (), []
+            return (), ()
 
     def run(self, request: Request, name: str) -> Done:
         slot = request.form.get("slot")
