@@ -86,8 +86,8 @@ ALLOWED = [
 ]
 REFUSED = [
     ("duey.config.reader", "import huey"), ("duey.model.job", "from duey.storage import contract"),
-    ("duey.storage.sqlite.claim", "from duey.execution import outcomes"),
-    ("duey.storage.sqlite.claim", "from ...worker import prefetcher"), ("duey.worker.process", "import bottle"),
+    ("duey.storage.sqlite.steps.claim", "from duey.execution import outcomes"),
+    ("duey.storage.sqlite.steps.claim", "from ....worker import prefetcher"), ("duey.worker.process", "import bottle"),
     ("duey.worker.process", "import pydantic"), ("duey.tasks.signature", "import pydantic"),
     ("duey.execution.huey", "from duey.control.call import bind"), ("duey.control.service", "import peewee"),
     ("duey.control.service", "from duey.monitor.history import queries"), ("duey.control.service", "import tasks"),
@@ -215,7 +215,9 @@ def test_no_path_of_somebodys_machine_is_committed():
 
 @rows("name", ["requirements.txt", "requirements-dev.txt"])
 def test_requirements_are_pinned(name):
-    pinned = re.compile(r"(-r requirements\.txt|[A-Za-z0-9_.-]+==[0-9][^\s,;*]*(; python_version [<>]=? \"3\.\d+\")?)")
+    pinned = re.compile(
+        r"(-r requirements\.txt|[A-Za-z0-9_.-]+(\[\w+\])?==[0-9][^\s,;*]*(; python_version [<>]=? \"3\.\d+\")?)"
+    )
     lines = [line.split(" #")[0].strip() for line in (ROOT / name).read_text(encoding="utf-8").splitlines()]
     lines = [line.rstrip() for line in lines if line and not line.startswith("#")]
     assert lines

@@ -22,6 +22,7 @@ from tests.support.pages import blocks
 from tests.support.ports import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
+EXTRAS = ("apprise==", "segno==", "psycopg[binary]==")
 # What applications are made of. None of these names may mean anything of ours.
 COMMON_NAMES = ("api", "app", "config", "consumer", "engine", "manage", "monitor", "operations", "recipes", "service")
 
@@ -117,8 +118,8 @@ def test_the_wheel_asks_for_what_requirements_txt_pins(installed: Path) -> None:
         (name,) = (name for name in archive.namelist() if name.endswith("/METADATA"))
         asked = message_from_bytes(archive.read(name)).get_all("Requires-Dist", [])
     pinned = requirements_lines("requirements.txt")
-    extra = {line for line in requirements_lines("requirements-dev.txt") if line.startswith(("apprise==", "segno=="))}
-    without = {re.sub("; extra == '(redis|alerts|qr)'", "", line) for line in asked}
+    extra = {line for line in requirements_lines("requirements-dev.txt") if line.startswith(EXTRAS)}
+    without = {re.sub("; extra == '(redis|alerts|qr|postgres)'", "", line) for line in asked}
     assert set(map(plain, without)) == set(map(plain, pinned | extra))
 
 

@@ -16,8 +16,8 @@ from bench.systems import FOLDER
 from bench.systems.duey import huey, noop
 from bench.systems.duey_sqlite import SYSTEM
 from duey.model.job import STATED
-from duey.storage.sqlite.insert import INSERT
-from duey.storage.sqlite.schema import DDL
+from duey.storage.sqlite.connection.schema import DDL
+from duey.storage.sqlite.steps.insert import INSERT
 
 TURN = 100  # of each kind before the other has its turn
 

@@ -27,7 +27,7 @@ def before_the_name(storage: Any) -> list[str]:
     """Jobs on Redis in the queue of before version 0.9, which had another default name."""
     if storage.name != type(storage).__dataclass_fields__["name"].metadata["default"]:
         return []
-    from duey.storage.redis.preflight import OLD_PREFIX, waiting_before
+    from duey.storage.redis.connection.preflight import OLD_PREFIX, waiting_before
 
     count = waiting_before(storage.url)
     return [
@@ -48,7 +48,7 @@ def elsewhere(settings: Settings) -> list[str]:
             return found
     elif storage.url != type(storage).__dataclass_fields__["url"].metadata["default"]:
         try:
-            from duey.storage.redis.preflight import waiting_in as waiting_on
+            from duey.storage.redis.connection.preflight import waiting_in as waiting_on
         except ImportError:  # the client of Redis is optional
             return []
         count, url, here = waiting_on(storage.url, storage.name), server, file

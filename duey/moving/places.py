@@ -31,11 +31,11 @@ class Place(NamedTuple):
     def opened(self, create: bool = False) -> Transfer:
         """The queue there. `create`: it may be new. Raises StorageUnavailable, Misconfigured, MoveRefused."""
         if self.storage.backend == "sqlite":
-            from duey.storage.sqlite.transfer import SqliteTransfer
+            from duey.storage.sqlite.transfer.transfer import SqliteTransfer
 
             return SqliteTransfer(self.label, self.storage.path, create)
         try:
-            from duey.storage.redis.transfer import RedisTransfer
+            from duey.storage.redis.transfer.transfer import RedisTransfer
         except ImportError:
             raise MoveRefused(NO_CLIENT) from None
         return RedisTransfer(self.label, self.storage.url, self.storage.name, create)

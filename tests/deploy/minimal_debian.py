@@ -31,7 +31,7 @@ from typing import Any
 from tests.support import free_port
 from tests.support.pages import FENCE, ROOT, text_of
 
-SCHEMAS = ("monitor/access/schema.py", "monitor/history/schema.py", "duey/storage/sqlite/schema.py")
+SCHEMAS = ("monitor/access/schema.py", "monitor/history/schema.py", "duey/storage/sqlite/connection/schema.py")
 MIRROR, SUITE = "http://deb.debian.org/debian", "bookworm"
 BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 CHECKOUT = "/usr/src/duey"

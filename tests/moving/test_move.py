@@ -233,7 +233,7 @@ def test_large_jobs_are_read_a_few_at_a_time(pair, monkeypatch, source, target):
     both = pair(source, target)
     payload = bytes(1000)
     both.hueys[0].storage.enqueue_jobs([job(f"j{n}", payload=payload * (1 + 9 * (n == 2))) for n in range(6)])
-    for name in ("duey.storage.sqlite.transfer.BYTES", "duey.storage.redis.transfer_reader.BYTES"):
+    for name in ("duey.storage.sqlite.transfer.transfer.BYTES", "duey.storage.redis.transfer.reader.BYTES"):
         monkeypatch.setattr(name, 2500)
     with closing(both.places[0].opened()) as queue:
         assert [len(some) for some in items(queue, "jobs")] == [2, 1, 2, 1]

@@ -23,8 +23,8 @@ from duey.monitor.access import schema as access_schema
 from duey.monitor.history import History
 from duey.monitor.history import schema as history_schema
 from duey.storage.redis import keys as redis_keys
-from duey.storage.redis import preflight
-from duey.storage.sqlite import schema as queue_schema
+from duey.storage.redis.connection import preflight
+from duey.storage.sqlite.connection import schema as queue_schema
 from tests.support.redis_server import RedisServer
 from tests.upgrades.record import OLD, PASSWORD
 

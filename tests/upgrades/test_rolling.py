@@ -24,7 +24,7 @@ import pytest
 from tests.support.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
-SCHEMAS = {"sqlite": "duey/storage/sqlite/schema.py", "redis": "duey/storage/redis/keys.py"}
+SCHEMAS = {"sqlite": "duey/storage/sqlite/**/schema.py", "redis": "duey/storage/redis/keys.py"}
 TASKS = (
     "from duey import huey, __version__\n\n\n@huey.task()\ndef where():\n    import duey\n    return duey.__file__\n"
 )
@@ -117,7 +117,8 @@ def test_both_codes_work_side_by_side_or_refuse_the_newer_queue(before: Path, pr
     consumer = ("-m", "huey.bin.huey_consumer", "consumer.huey", "-w", "1")
     version = re.compile(r"^VERSION = (\d+)", re.M)
     schema = SCHEMAS[programs.storage["DUEY_STORAGE_BACKEND"]]
-    if version.findall((before / schema).read_text()) != version.findall((ROOT / schema).read_text()):
+    (old_one,), (new_one,) = before.glob(schema), ROOT.glob(schema)
+    if version.findall(old_one.read_text()) != version.findall(new_one.read_text()):
         refused = programs.start(before, *consumer)
         _, err = refused.communicate(timeout=30)
         assert refused.returncode == 1 and "install the newer Duey again" in err

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 from duey import schema_copy
 from duey.cli.commands.copies import databases, schema_version
 from duey.cli.context import Refused
+from duey.storage.sqlite.connection.preflight import refuse_old_library
 from duey.storage.sqlite.peek import opened
-from duey.storage.sqlite.preflight import refuse_old_library
 
 
 class Database(NamedTuple):
@@ -38,7 +38,7 @@ def looked_at(settings: Any, huey: Any) -> list[Database]:
     """Every database. Raises Refused for one that a start would refuse, and StorageUnavailable, Misconfigured."""
     found = list(files(settings))
     if settings.storage.backend == "redis":
-        from duey.storage.redis import preflight
+        from duey.storage.redis.connection import preflight
         from duey.storage.redis.keys import VERSION
 
         server = huey.storage.server

@@ -20,7 +20,7 @@ from duey import __version__, config, files
 from duey.cli.checks import FAIL, OK, WARN, Finding
 from duey.cli.commands.copies import databases
 from duey.storage.sqlite import peek
-from duey.storage.sqlite.preflight import MINIMUM, NETWORK_FILE_SYSTEMS
+from duey.storage.sqlite.connection.preflight import MINIMUM, NETWORK_FILE_SYSTEMS
 
 LEAST_FREE = 64 * 2**20  # bytes: below, the queue may refuse jobs at any time
 EARLIEST = 1_735_689_600.0  # 2025: no machine that runs this is older

@@ -24,8 +24,8 @@ def redis(settings: Any) -> Iterator[Finding]:
     if settings.storage.backend != "redis":
         return
     from duey import clock, errors
-    from duey.storage.redis import preflight
-    from duey.storage.redis.client import Server
+    from duey.storage.redis.connection import preflight
+    from duey.storage.redis.connection.client import Server
 
     server = Server(settings.storage.url, settings.storage.name)
     try:

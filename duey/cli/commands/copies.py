@@ -205,7 +205,7 @@ def schema_version(role: str, con: sqlite3.Connection | None) -> tuple[int, int]
     """The schema version in a file of this role, 0 where there is none, and the newest that this program knows."""
     from duey.monitor.access.schema import ACCESS_SCHEMA, MIGRATIONS
     from duey.monitor.history import schema as history
-    from duey.storage.sqlite import schema as queue
+    from duey.storage.sqlite.connection import schema as queue
 
     if role == "queue":
         return queue.version_of(con) if con else 0, queue.VERSION

@@ -30,7 +30,7 @@ from duey.model.job import (
 from duey.model.outcome import Outcome, Ttl
 from duey.model.sequel import NOTHING
 from duey.payload.plain import quick_encoder
-from duey.storage.redis.resp import packed
+from duey.storage.redis.connection.resp import packed
 from duey.storage.values import StoredJob, worker_of
 
 compact = quick_encoder(json.JSONEncoder(separators=(",", ":")))

@@ -16,9 +16,9 @@ from duey import clock
 from duey.model.job import Claim
 from duey.model.log_lines import HALF_LINES, Numbered
 from duey.storage.huey_adapter import KeyValue, kind_of
-from duey.storage.redis.client import Server
 from duey.storage.redis.codec import compact, token_of, token_text
-from duey.storage.redis.resp import in_pairs
+from duey.storage.redis.connection.client import Server
+from duey.storage.redis.connection.resp import in_pairs
 
 STEP = 500  # results fetched at once
 LOG_S, ENDED_LOG_S = 7 * 86400, 60  # how long lines are kept after the last one, and after the end of their body

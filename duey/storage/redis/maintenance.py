@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from duey import clock
 from duey.storage.compaction import Backlog
 from duey.storage.contract import Maintenance
-from duey.storage.redis import preflight
-from duey.storage.redis.client import Server
+from duey.storage.redis.connection import preflight
+from duey.storage.redis.connection.client import Server
+from duey.storage.redis.connection.resp import in_pairs
 from duey.storage.redis.outbox import RECORDS_S
-from duey.storage.redis.resp import in_pairs
 from duey.storage.transfer import words_of
 
 STEP = 500  # jobs that one script removes: limits how long other clients wait

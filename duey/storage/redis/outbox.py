@@ -11,7 +11,7 @@ from duey.storage.compaction import STEP as COMPACTED
 from duey.storage.compaction import Pair, Seen
 from duey.storage.contract import Outbox
 from duey.storage.redis import codec
-from duey.storage.redis.client import Server
+from duey.storage.redis.connection.client import Server
 from duey.storage.values import EventRow, worker_of
 
 STEP = 1000  # events in one command

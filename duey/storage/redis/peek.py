@@ -11,7 +11,7 @@ from typing import Any
 
 from duey.model.job import JobRecord
 from duey.model.schedule import ScheduleRow
-from duey.storage.redis.preflight import present_prefix
+from duey.storage.redis.connection.preflight import present_prefix
 from duey.storage.values import called
 
 STEP = 200  # jobs

@@ -28,8 +28,8 @@ from pathlib import Path
 from duey import clock, errors
 from duey import files as config_files
 from duey.storage.presence import IN_BODY, Presence, Slot, read_slots
-from duey.storage.redis.client import BLOCK_S, Server
 from duey.storage.redis.codec import LOW, token_of, token_text
+from duey.storage.redis.connection.client import BLOCK_S, Server
 from duey.storage.redis.keys import LEASE_S
 
 PULSE_S = 0.05  # jobs that are handled for longer than this are reported to Redis

@@ -17,7 +17,7 @@ from duey.model import schedule
 from duey.model.job import JobRecord
 from duey.model.schedule import Gap, OccurrenceRow, ScheduleRow, Tick
 from duey.storage.redis import codec
-from duey.storage.redis.client import Server
+from duey.storage.redis.connection.client import Server
 
 SENTENCES = (schedule.STILL_GOING, schedule.KEY_HELD, schedule.FULL)
 

@@ -22,7 +22,7 @@ from duey import clock, errors, faults
 from duey.model.limits import Limit
 from duey.model.outcome import Outcome, Ttl
 from duey.storage.redis import codec
-from duey.storage.redis.client import Server
+from duey.storage.redis.connection.client import Server
 from duey.storage.redis.keys import LEASE_S
 from duey.storage.redis.presence import RedisPresence
 from duey.storage.values import ClaimResult, Registration

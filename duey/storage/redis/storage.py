@@ -15,15 +15,15 @@ from duey.model.outcome import Outcome, Ttl
 from duey.storage.compaction import Backlog
 from duey.storage.contract import JobStorage
 from duey.storage.redis import codec, enqueue
-from duey.storage.redis.client import Server
 from duey.storage.redis.commands import RedisCommands
+from duey.storage.redis.connection.client import Server
+from duey.storage.redis.connection.resp import in_pairs
 from duey.storage.redis.keys import prefix
 from duey.storage.redis.kv import RedisKeyValue, RedisReports
 from duey.storage.redis.maintenance import RedisMaintenance
 from duey.storage.redis.outbox import RedisBacklog, RedisOutbox
 from duey.storage.redis.presence import RedisPresence
 from duey.storage.redis.queries import RedisQueries
-from duey.storage.redis.resp import in_pairs
 from duey.storage.redis.schedules import RedisScheduleStore
 from duey.storage.redis.session import WorkerSessions
 from duey.storage.redis.workers import RedisWorkers, Watch

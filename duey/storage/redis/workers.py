@@ -16,7 +16,7 @@ from duey.storage import presence
 from duey.storage.contract import Workers
 from duey.storage.presence import HOST, rss_of
 from duey.storage.redis import codec
-from duey.storage.redis.client import Server
+from duey.storage.redis.connection.client import Server
 from duey.storage.redis.keys import LEASE_S
 from duey.storage.redis.presence import OnThisHost, RedisPresence, running_of, running_text
 from duey.storage.redis.session import WorkerSessions

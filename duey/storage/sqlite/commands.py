@@ -11,8 +11,10 @@ from duey.model.job import DONE, ENDED, Claim, JobRecord
 from duey.model.limits import Limit
 from duey.model.outcome import Outcome, Ttl
 from duey.storage.contract import Commands
-from duey.storage.sqlite import policies, queries, schema, settle
-from duey.storage.sqlite.database import Database
+from duey.storage.sqlite import queries
+from duey.storage.sqlite.connection import schema
+from duey.storage.sqlite.connection.database import Database
+from duey.storage.sqlite.steps import policies, settle
 from duey.storage.values import End, StoredJob, found_as, found_to_queue
 from duey.storage.wakeup import Notifier
 

@@ -17,9 +17,9 @@ from duey import clock, errors
 from duey.model.job import REFUSES, REPLACES, Idempotency, JobRecord
 from duey.model.outcome import Ttl
 from duey.storage.sqlite import commands, queries
-from duey.storage.sqlite.insert import insert, insert_many, insert_plain
-from duey.storage.sqlite.policies import MustEndError, holder
-from duey.storage.sqlite.preflight import is_mistake
+from duey.storage.sqlite.connection.preflight import is_mistake
+from duey.storage.sqlite.steps.insert import insert, insert_many, insert_plain
+from duey.storage.sqlite.steps.policies import MustEndError, holder
 from duey.storage.values import KEY_LIFE_S, End, EnqueuedJob, EnqueueResult
 
 

@@ -4,7 +4,7 @@ One transaction stores all jobs of a commit or none. After it, one sleeping work
 of the callers gets its answer.
 
 Up to MOST plain jobs (no unique key, no `max_pending`), of one or several callers, are inserted as rows into a
-temporary view of the connection, whose triggers put each job into the inbox (duey.storage.sqlite.inbox), and the
+temporary view of the connection, whose triggers put each job into the inbox (duey.storage.sqlite.steps.inbox), and the
 idempotency key that came with it into its table. If an id or a key is known already, nothing is stored, and
 duey.storage.sqlite.enqueue handles each request separately. Reason: in each call of SQLite Python releases the
 interpreter lock and then has to get it back from other threads. Begin, several inserts and commit are five such calls
@@ -26,8 +26,9 @@ from typing import Any
 from duey import clock, errors, faults
 from duey.model.job import STATED, JobRecord
 from duey.model.outcome import Ttl
-from duey.storage.sqlite import enqueue, inbox
-from duey.storage.sqlite.database import Database
+from duey.storage.sqlite import enqueue
+from duey.storage.sqlite.connection.database import Database
+from duey.storage.sqlite.steps import inbox
 from duey.storage.values import EnqueuedJob, EnqueueResult
 from duey.storage.wakeup import Notifier
 

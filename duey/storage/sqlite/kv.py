@@ -19,7 +19,7 @@ from duey.model.log_lines import Numbered
 from duey.storage import live_files
 from duey.storage.huey_adapter import KeyValue, kind_of
 from duey.storage.live_files import ASK, STACK
-from duey.storage.sqlite.database import Database
+from duey.storage.sqlite.connection.database import Database
 
 
 class SqliteKeyValue(KeyValue):

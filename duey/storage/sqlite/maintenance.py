@@ -9,8 +9,10 @@ from duey import clock, files
 from duey.storage import live_files
 from duey.storage.compaction import Backlog
 from duey.storage.contract import Maintenance
-from duey.storage.sqlite import commands, peek, policies, preflight
-from duey.storage.sqlite.database import Database
+from duey.storage.sqlite import commands, peek
+from duey.storage.sqlite.connection import preflight
+from duey.storage.sqlite.connection.database import Database
+from duey.storage.sqlite.steps import policies
 from duey.storage.values import KEY_LIFE_S
 from duey.storage.wakeup import Notifier
 

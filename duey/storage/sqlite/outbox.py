@@ -8,9 +8,9 @@ from duey.model.event import COUNTED, DONE, ENQUEUED, Event
 from duey.model.job import JobRecord
 from duey.storage.compaction import STEP, Pair, Seen, tally
 from duey.storage.contract import Outbox
-from duey.storage.sqlite.database import Database
+from duey.storage.sqlite.connection.database import Database
+from duey.storage.sqlite.connection.schema import EVENT, RECORD, manual_token
 from duey.storage.sqlite.queries import FIELDS
-from duey.storage.sqlite.schema import EVENT, RECORD, manual_token
 from duey.storage.values import EventRow
 
 BIG = 1_000_000  # larger payloads and results are not shown (bytes)

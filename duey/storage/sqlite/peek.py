@@ -14,7 +14,7 @@ from typing import Any
 
 from duey.model.job import JobRecord
 from duey.model.schedule import ScheduleRow
-from duey.storage.sqlite.schema import named
+from duey.storage.sqlite.connection.schema import named
 from duey.storage.transfer import words_of
 from duey.storage.values import called
 

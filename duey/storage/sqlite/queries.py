@@ -26,8 +26,8 @@ from duey.payload.plain import LISTED_BYTES
 from duey.storage import presence, wakeup
 from duey.storage.contract import Queries
 from duey.storage.huey_adapter import KeyValue
-from duey.storage.sqlite.database import Database
-from duey.storage.sqlite.schema import RECORD
+from duey.storage.sqlite.connection.database import Database
+from duey.storage.sqlite.connection.schema import RECORD
 from duey.storage.values import StoredJob
 
 # The place of a job decides its state. A job that was set aside is shown as queued, with a reason. The reason of a job

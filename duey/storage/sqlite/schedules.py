@@ -34,8 +34,8 @@ from duey.model.schedule import (
     ScheduleRow,
     Tick,
 )
-from duey.storage.sqlite import insert
-from duey.storage.sqlite.database import Database
+from duey.storage.sqlite.connection.database import Database
+from duey.storage.sqlite.steps import insert
 
 ROWS = """select name, source, spec, paused, last, since,
     (select min(at) from slots where schedule = name and outcome = 'waiting'),

@@ -17,16 +17,16 @@ from duey.model.outcome import Outcome, Ttl
 from duey.storage.compaction import Backlog
 from duey.storage.contract import JobStorage
 from duey.storage.presence import Presence
-from duey.storage.sqlite import claim as claiming
 from duey.storage.sqlite.commands import SqliteCommands
-from duey.storage.sqlite.database import Database
+from duey.storage.sqlite.connection.database import Database
 from duey.storage.sqlite.group_commit import EnqueueCommit, GroupCommit, prepare_connection
 from duey.storage.sqlite.kv import SqliteKeyValue, SqliteReports
 from duey.storage.sqlite.maintenance import Expiry, SqliteMaintenance
 from duey.storage.sqlite.outbox import SqliteBacklog, SqliteOutbox
-from duey.storage.sqlite.policies import MustEndError
 from duey.storage.sqlite.queries import SqliteQueries
 from duey.storage.sqlite.schedules import SqliteScheduleStore
+from duey.storage.sqlite.steps import claim as claiming
+from duey.storage.sqlite.steps.policies import MustEndError
 from duey.storage.sqlite.workers import SqliteWorkers
 from duey.storage.values import ClaimResult, End, EnqueueResult
 from duey.storage.wakeup import Notifier

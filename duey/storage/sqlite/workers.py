@@ -21,9 +21,11 @@ from duey.model.queues import shown
 from duey.storage import presence
 from duey.storage.contract import Workers
 from duey.storage.presence import rss_of, touch
-from duey.storage.sqlite import claim as claiming
-from duey.storage.sqlite import queries, schema, settle
-from duey.storage.sqlite.database import Database
+from duey.storage.sqlite import queries
+from duey.storage.sqlite.connection import schema
+from duey.storage.sqlite.connection.database import Database
+from duey.storage.sqlite.steps import claim as claiming
+from duey.storage.sqlite.steps import settle
 from duey.storage.values import ALONE, DeadWorker, Fate, Orphans, Registration, Released
 from duey.storage.wakeup import Notifier
 

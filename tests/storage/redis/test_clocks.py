@@ -7,7 +7,7 @@ import time
 import pytest
 
 from duey import clock
-from duey.storage.redis import client
+from duey.storage.redis.connection import client
 from tests.contracts.rig import Hand, job
 from tests.storage.redis.conftest import Open
 

@@ -13,7 +13,7 @@ import trustme
 
 from duey import errors
 from duey.storage.redis.storage import RedisStorage
-from duey.storage.redis.transfer import RedisTransfer
+from duey.storage.redis.transfer.transfer import RedisTransfer
 from tests.contracts.rig import Hand, ended, jobs, state
 from tests.storage.redis.conftest import Open
 from tests.support import free_port, needs, rows

@@ -5,7 +5,7 @@ import uuid
 from typing import Any
 
 from duey import clock
-from duey.storage.redis import client
+from duey.storage.redis.connection import client
 from duey.storage.redis.storage import RedisStorage
 from tests.contracts.rig import job
 from tests.storage.redis.conftest import Open

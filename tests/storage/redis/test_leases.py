@@ -20,7 +20,7 @@ BRIEF_S = 0.02
 @pytest.fixture(autouse=True)
 def an_old_server(monkeypatch):
     """The session's server may have been started a moment ago, and then nobody would be judged."""
-    monkeypatch.setattr("duey.storage.redis.preflight.Facts.uptime_s", 3600.0)
+    monkeypatch.setattr("duey.storage.redis.connection.preflight.Facts.uptime_s", 3600.0)
 
 
 def let_lapse(storage, hand):
@@ -162,7 +162,7 @@ def test_who_was_cut_off_or_finds_a_server_that_has_just_started_judges_nobody(s
     assert far.watch.overdue() == []
     far.watch._doubt_until = 0.0
     assert far.watch.overdue() == [hand.n]
-    monkeypatch.setattr("duey.storage.redis.preflight.Facts.uptime_s", 1.0)
+    monkeypatch.setattr("duey.storage.redis.connection.preflight.Facts.uptime_s", 1.0)
     assert far.watch.overdue() == []
 
 

@@ -9,8 +9,8 @@ import threading
 import pytest
 
 from duey import errors
+from duey.storage.redis.connection.preflight import Facts, refuse
 from duey.storage.redis.keys import VERSION
-from duey.storage.redis.preflight import Facts, refuse
 from duey.storage.redis.storage import RedisStorage
 from tests.contracts.rig import Hand, ended, job, jobs, state
 from tests.support.ports import free_port
@@ -41,7 +41,7 @@ def test_a_server_that_is_not_there_or_lets_nobody_in_is_named(own_server, open_
 
 
 def test_a_server_that_hangs_may_have_stored_it(own_server, open_storage, monkeypatch):
-    monkeypatch.setattr("duey.storage.redis.client.ANSWER_S", 0.2)
+    monkeypatch.setattr("duey.storage.redis.connection.client.ANSWER_S", 0.2)
     storage = open_storage(own_server.url)
     storage.prepare()
     open_storage(own_server.url).server.command(b"CLIENT", "PAUSE", 4000)

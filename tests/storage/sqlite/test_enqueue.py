@@ -11,7 +11,9 @@ import pytest
 
 from duey import clock, errors, faults
 from duey.model.job import STATED, Idempotency, JobRecord
-from duey.storage.sqlite import group_commit, inbox, schema
+from duey.storage.sqlite import group_commit
+from duey.storage.sqlite.connection import schema
+from duey.storage.sqlite.steps import inbox
 from duey.storage.sqlite.storage import SqliteStorage
 from duey.storage.values import EnqueueResult
 from tests.contracts.rig import SOON_S, job

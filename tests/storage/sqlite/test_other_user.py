@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from duey.storage.sqlite import preflight
+from duey.storage.sqlite.connection import preflight
 
 ADVICE = "it belongs to the user {0}: run this program as {0}, or let it use the HTTP API"
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from duey.storage.sqlite.database import Database
+from duey.storage.sqlite.connection.database import Database
 from duey.storage.sqlite.storage import SqliteStorage
 from tests.contracts.rig import job
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from duey.errors import StorageBusy, StorageUnavailable
-from duey.storage.sqlite.database import Database
+from duey.storage.sqlite.connection.database import Database
 
 
 @contextmanager

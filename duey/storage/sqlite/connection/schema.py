@@ -9,7 +9,7 @@ a worker changes counters in it). Besides, the job is in exactly one of five tab
     claimed    held by a worker: token = worker number << 32 | counter, never used again
     finished   done, failed, canceled or expired, with the result, until gone_at
 
-A new one may be in `inbox` instead, without a row in `jobs`, until the next transaction (duey.storage.sqlite.inbox).
+A new one may be in `inbox` instead, without a row in `jobs`, until the next transaction (`steps.inbox`).
 
 `outbox` holds what happened, for the history. An event is written in the transaction of the change itself. All instants
 are UTC epoch seconds.
@@ -55,7 +55,7 @@ DDL = (
         waits_for text,                 -- what it waited for before its last retry: lock NAME
         payload blob not null,
         sequel text)                    -- what follows its end: duey.model.sequel; null: not known""",
-    # jobs that were accepted and have no row in `jobs` yet: duey.storage.sqlite.inbox
+    # jobs that were accepted and have no row in `jobs` yet: duey.storage.sqlite.steps.inbox
     """create table inbox (n integer primary key, id text not null, task text not null, queue text not null,
         priority real not null, enqueued_at real not null, eta real, expires_at real, retries integer not null,
         retry_delay_s real not null, timeout_s real, flags integer not null, unique_key text, unique_s real,
@@ -70,7 +70,7 @@ DDL = (
     """create table claimed (token integer primary key, seq integer not null, worker integer not null,
         at real not null, limit_name text)""",
     "create index claimed_limit on claimed (limit_name) where limit_name is not null",
-    # state of the limits of tasks: duey.storage.sqlite.policies
+    # state of the limits of tasks: duey.storage.sqlite.steps.policies
     """create table limits (name text primary key, places integer, token_s real, burst real not null,
         tokens real not null, at real not null, opens_at real) without rowid""",
     """create table finished (seq integer primary key, state text not null, attempt integer not null, started_at real,

@@ -15,11 +15,11 @@ from typing import Any
 from redis import Redis, exceptions
 
 from duey import errors
-from duey.storage.redis import preflight
-from duey.storage.redis.client import Server
+from duey.storage.redis.connection import preflight
+from duey.storage.redis.connection.client import Server
 from duey.storage.redis.keys import VERSION, prefix
-from duey.storage.redis.transfer_reader import JOBS_BY_SEQ, ItemReader
-from duey.storage.redis.transfer_writer import ItemWriter
+from duey.storage.redis.transfer.reader import JOBS_BY_SEQ, ItemReader
+from duey.storage.redis.transfer.writer import ItemWriter
 from duey.storage.transfer import HOLD, Contents, Marker, Numbers, TargetNotEmpty, Transfer
 
 HOLDS = " ".join(HOLD)  # as it stands in `pauses`

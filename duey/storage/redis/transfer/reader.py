@@ -15,7 +15,7 @@ from typing import Any
 from duey.model.job import ENDED, JobRecord
 from duey.storage.redis import codec
 from duey.storage.redis.outbox import OLD_KINDS
-from duey.storage.redis.transfer_writer import LIMIT
+from duey.storage.redis.transfer.writer import LIMIT
 from duey.storage.transfer import BYTES, EVENTS, HOLD, JOBS, EventItem, JobItem, key_of, number, plain
 from duey.storage.values import worker_of
 

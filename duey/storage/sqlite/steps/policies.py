@@ -19,7 +19,7 @@ from duey import clock, errors
 from duey.model import event
 from duey.model.job import FREED_BY_TIME, JobRecord
 from duey.model.limits import LIMIT, NO_LIMIT, RATE, Limit
-from duey.storage.sqlite.schema import EVENT, manual_token
+from duey.storage.sqlite.connection.schema import EVENT, manual_token
 
 WAITING_AT = """select g.name, w.kind from limits g cross join (select ? as kind union select ?) w
     where exists (select 1 from blocked p where p.kind = w.kind and p.name = g.name)"""

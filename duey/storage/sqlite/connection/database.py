@@ -20,8 +20,9 @@ from typing import Any
 
 from duey import errors, faults, files
 from duey.os_process import OwnDescriptor
-from duey.storage.sqlite import inbox, preflight
-from duey.storage.sqlite.preflight import explain, is_mistake
+from duey.storage.sqlite.connection import preflight
+from duey.storage.sqlite.connection.preflight import explain, is_mistake
+from duey.storage.sqlite.steps import inbox
 
 CACHE = "pragma cache_size = -8000"  # KiB, for each writing connection
 READ_CACHE = "pragma cache_size = -2000"  # smaller, because each reading thread has one

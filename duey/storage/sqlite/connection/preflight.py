@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from duey import errors, files, schema_copy
-from duey.storage.sqlite import schema
+from duey.storage.sqlite.connection import schema
 from duey.storage.transfer import StorageMoved
 
 MINIMUM = (3, 35, 0)  # RETURNING and upsert as used here

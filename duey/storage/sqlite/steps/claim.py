@@ -15,8 +15,8 @@ from duey.model.job import FREED_AT_START, Claim, JobRecord
 from duey.model.limits import Limit
 from duey.model.outcome import Outcome, Ttl
 from duey.model.queues import NOT, REST, serves
-from duey.storage.sqlite import inbox, policies, settle
-from duey.storage.sqlite.schema import RECORD
+from duey.storage.sqlite.connection.schema import RECORD
+from duey.storage.sqlite.steps import inbox, policies, settle
 from duey.storage.transfer import HOLD
 from duey.storage.values import ClaimResult
 

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from duey import clock, errors
 from duey.model import event
 from duey.model.job import STATED, JobRecord
-from duey.storage.sqlite import inbox
-from duey.storage.sqlite.policies import holder, take
-from duey.storage.sqlite.preflight import is_mistake
-from duey.storage.sqlite.schema import JOB
+from duey.storage.sqlite.connection.preflight import is_mistake
+from duey.storage.sqlite.connection.schema import JOB
+from duey.storage.sqlite.steps import inbox
+from duey.storage.sqlite.steps.policies import holder, take
 from duey.storage.values import EnqueuedJob
 
 INSERT = f"insert into jobs ({JOB}) values ({', '.join('?' * STATED)})"

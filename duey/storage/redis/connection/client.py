@@ -1,7 +1,7 @@
 """The client of one process: connections to the Redis server, scripts and errors.
 
 It connects on first use, once for each process; a forked child never uses connections of its parent. Before the first
-use of the keys it checks the server (duey.storage.redis.preflight). Scripts are sent by their SHA-1. Every error of the
+use of the keys it checks the server (`preflight`). Scripts are sent by their SHA-1. Every error of the
 library becomes a subclass of StorageUnavailable, whose `stored` is None if the command may have been executed. With
 `again` a command is sent a second time if its answer was lost.
 """
@@ -24,8 +24,8 @@ from redis import exceptions
 from redis.connection import ConnectionPool
 
 from duey import clock, errors
-from duey.storage.redis import address, preflight
-from duey.storage.redis.resp import packed, short_answer
+from duey.storage.redis.connection import address, preflight
+from duey.storage.redis.connection.resp import packed, short_answer
 from duey.storage.transfer import StorageMoved
 
 ANSWER_S = 10.0  # longest wait for an answer
@@ -251,7 +251,7 @@ class Server:
         return errors.StorageUnavailable(f"{at} refused a command ({text})", None)
 
 
-FOLDER = Path(__file__).parent / "lua"
+FOLDER = Path(__file__).parent.parent / "lua"
 USES = "-- uses:"
 
 

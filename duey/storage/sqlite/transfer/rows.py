@@ -9,7 +9,7 @@ from typing import Any
 
 from duey import clock, errors
 from duey.model.job import JobRecord
-from duey.storage.sqlite.schema import RECORD
+from duey.storage.sqlite.connection.schema import RECORD
 from duey.storage.transfer import HOLD, JobItem, plain
 
 FIELDS = len(JobRecord._fields)

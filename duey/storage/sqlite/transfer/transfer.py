@@ -18,9 +18,10 @@ from typing import Any
 from duey import clock, errors
 from duey.model.job import JobRecord
 from duey.storage import presence
-from duey.storage.sqlite import inbox, preflight
-from duey.storage.sqlite.preflight import explain
-from duey.storage.sqlite.transfer_rows import EVENT_ROWS, JOB_ROWS, ROWS, STORE, item_of, shown, store_jobs, stored
+from duey.storage.sqlite.connection import preflight
+from duey.storage.sqlite.connection.preflight import explain
+from duey.storage.sqlite.steps import inbox
+from duey.storage.sqlite.transfer.rows import EVENT_ROWS, JOB_ROWS, ROWS, STORE, item_of, shown, store_jobs, stored
 from duey.storage.transfer import (
     BYTES,
     EVENTS,

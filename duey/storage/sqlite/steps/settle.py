@@ -14,9 +14,10 @@ from typing import NamedTuple
 from duey import clock
 from duey.model.job import BLOCKED, ENDED, FREED_AT_START, RELEASED, RETRYING, ChordPart, JobRecord
 from duey.model.outcome import Outcome, Ttl
-from duey.storage.sqlite import policies, queries
-from duey.storage.sqlite.insert import insert, insert_many
-from duey.storage.sqlite.schema import EVENT
+from duey.storage.sqlite import queries
+from duey.storage.sqlite.connection.schema import EVENT
+from duey.storage.sqlite.steps import policies
+from duey.storage.sqlite.steps.insert import insert, insert_many
 from duey.storage.values import worker_of
 
 

@@ -1,0 +1,1 @@
+"""The keys of one service as `duey move` reads and writes them."""

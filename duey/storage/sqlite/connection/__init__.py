@@ -1,0 +1,1 @@
+"""The file: its tables, whether it may be used, and the connections to it."""

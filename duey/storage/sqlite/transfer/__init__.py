@@ -1,0 +1,1 @@
+"""A queue file as `duey move` reads and writes it."""
