@@ -7,6 +7,7 @@ import functools
 import io
 import os
 import re
+import subprocess
 import sys
 import tokenize
 from collections.abc import Iterator
@@ -196,6 +197,14 @@ def test_names_say_what_they_hold():
                 if name.strip("_") in VERBS_AS_NAMES:
                     found.append(f"{name_of(file)}:{number}: {name}: name what it holds")
     assert not found, "\n" + "\n".join(found)
+
+
+def test_nothing_that_git_ignores_is_committed():
+    """A checkout of it would put it over what stands there: a link `.venv` over the environment."""
+    if (ROOT / ".git").exists():
+        command = ["git", "ls-files", "--cached", "--ignored", "--exclude-standard"]
+        found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        assert not found, f"expected nothing, found these: take them out with git rm --cached\n{found}"
 
 
 def test_no_path_of_somebodys_machine_is_committed():
