@@ -116,7 +116,7 @@ class LiveReader:
         read_at, value = self._p95.get(task, (0.0, None))
         if now - read_at > P95_KEPT_S:
             counts, longest = [0] * BUCKETS, 0.0
-            for text, max_ms in db.execute_sql(RUN_TIMES, (task, DAY_S, now - 7 * DAY_S)).fetchall():
+            for text, max_ms in db.execute_sql(RUN_TIMES, (task, DAY_S, int(now - 7 * DAY_S))).fetchall():
                 add_written(counts, text)
                 longest = max(longest, max_ms)
             value = percentile_ms(counts, 0.95, longest) if sum(counts) >= RUNS else None

@@ -43,7 +43,8 @@ RESCUED = "SELECT DISTINCT '', at FROM figures WHERE tier_s = 3600 AND at >= ? A
 DIED = "SELECT '', at FROM entries WHERE job = 0 AND at >= ? AND kind = 'died' ORDER BY at DESC LIMIT ?"
 CHARGED = """SELECT h.fingerprint, h.at FROM error_groups g JOIN error_hours h ON h.fingerprint = g.fingerprint
     WHERE g.type = 'WorkerDied' AND h.at >= ? LIMIT ?"""
-SLOTS = """SELECT s.schedule, s.at, s.outcome, MAX(COALESCE(j.enqueued_at, 0), COALESCE(j.started_at, 0)), j.finished_at
+SLOTS = """SELECT s.schedule, s.at, s.outcome, CASE WHEN j.started_at > j.enqueued_at THEN j.started_at
+    ELSE COALESCE(j.enqueued_at, 0) END, j.finished_at
     FROM (SELECT * FROM slots WHERE at >= ? ORDER BY at DESC LIMIT ?) s LEFT JOIN jobs j ON j.id = s.job_id
     ORDER BY s.schedule, s.at"""
 RUNS_OF_DAYS = """SELECT task, at, run_buckets, run_max_ms FROM figures WHERE tier_s = 86400 AND at >= ? AND task IN
@@ -65,7 +66,7 @@ def counted_bursts(rows: Iterable[tuple[str, float]]) -> int:
 
 
 def errors(db: SqliteDatabase, limits: Alerts, now: float) -> dict[str, int]:
-    since = now - LOOKS_BACK_S
+    since = int(now - LOOKS_BACK_S)
     found = {
         "error_new": db.execute_sql(NEW, (since,)).fetchone()[0],
         "error_regressed": db.execute_sql(REGRESSED, (since,)).fetchone()[0],
@@ -81,7 +82,7 @@ def failed_jobs(db: SqliteDatabase, limits: Alerts, now: float) -> dict[str, int
 
 
 def worker_deaths(db: SqliteDatabase, limits: Alerts, now: float) -> dict[str, int]:
-    since = now - LOOKS_BACK_S
+    since = int(now - LOOKS_BACK_S)
     rows = db.execute_sql(RESCUED, (since,)).fetchall()
     for sql in (DIED, CHARGED):
         rows += db.execute_sql(sql, (since, MAX_ROWS)).fetchall()
@@ -129,7 +130,7 @@ def slow_jobs(db: SqliteDatabase, limits: Alerts, now: float) -> dict[str, int]:
     """Counted by the run times of each day, which are kept in buckets: about as many as there were."""
     if limits.slow_factor is None:
         return {}
-    since, count = now - LOOKS_BACK_S, 0
+    since, count = int(now - LOOKS_BACK_S), 0
     rows: Any = db.execute_sql(RUNS_OF_DAYS, (since - 7 * DAY_S, since, LONG_S * 1000)).fetchall()
     for _, of_task in groupby(rows, key=lambda row: row[0]):
         days = [(at, text, max_ms) for _, at, text, max_ms in of_task]
@@ -163,7 +164,7 @@ def schedules_and_readings(db: SqliteDatabase, limits: Alerts, now: float) -> di
     for rule, prefix, threshold in readings.RULES:
         limit = threshold(limits)
         if limit is not None:
-            hours = readings.hours_above(db, prefix, limit, now - LOOKS_BACK_S)
+            hours = readings.hours_above(db, prefix, limit, int(now - LOOKS_BACK_S))
             found[rule] = found.get(rule, 0) + counted_bursts(hours)
     return found
 

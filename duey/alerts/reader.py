@@ -33,12 +33,12 @@ from duey.tasks.drill import TASK
 ENTRIES = 20_000  # at most so many are read in one evaluation; the next one goes on
 EACH_JOBS = 200  # of tasks with alert="each" that are told one by one while as many incidents of them are open
 
-TALLY = """SELECT fingerprint, COUNT(*), MIN(at), MAX(n), SUM(kind = 'failed') FROM entries
+TALLY = """SELECT fingerprint, COUNT(*), MIN(at), MAX(n), COUNT(CASE WHEN kind = 'failed' THEN 1 END) FROM entries
     WHERE n > ? AND n <= ? AND (fingerprint IS NOT NULL OR kind IN ('rescued', 'died')) GROUP BY fingerprint"""
 GROUPS = """SELECT g.type, g.message, g.task, g.state, g.count, g.last_seen, g.regressed_at, g.last_job_id,
     CASE WHEN j.parent IS NULL THEN j.by END FROM error_groups g LEFT JOIN jobs j ON j.id = g.last_job_id
     WHERE g.fingerprint = ?"""
-IN_AN_HOUR = "SELECT COUNT(*) FROM (SELECT 1 FROM entries WHERE fingerprint = ? AND at > ? LIMIT ?)"
+IN_AN_HOUR = "SELECT COUNT(*) FROM (SELECT 1 FROM entries WHERE fingerprint = ? AND at > ? LIMIT ?) AS found"
 FAILED = """SELECT j.id, j.task, e.error_type, e.error_message, e.at FROM entries e JOIN jobs j ON j.n = e.job
     WHERE e.n > ? AND e.n <= ? AND e.kind = 'failed' AND j.task = ? ORDER BY e.n LIMIT ?"""
 JOB = "SELECT id, task, error_type, error_message, finished_at, state FROM jobs WHERE id = ?"

@@ -19,8 +19,8 @@ WRITTEN_S = 60.0  # they are written at most so often
 NOTED_S = 1.0  # shorter times are not worth a row
 QUEUES = 100  # of one evaluation
 WORST = """INSERT INTO readings (subject, at, worst) VALUES (?, ?, ?)
-    ON CONFLICT (subject, at) DO UPDATE SET worst = MAX(worst, excluded.worst)"""
-SINCE = "INSERT OR IGNORE INTO marks (name, value) VALUES ('readings_since', ?)"
+    ON CONFLICT (subject, at) DO UPDATE SET worst = excluded.worst WHERE excluded.worst > readings.worst"""
+SINCE = "INSERT INTO marks (name, value) VALUES ('readings_since', ?) ON CONFLICT DO NOTHING"
 
 # What is counted by readings: the rule, how their subjects begin, and the value above which it tells something.
 RULES: tuple[tuple[str, str, Callable[[Alerts], float | None]], ...] = (
@@ -83,7 +83,7 @@ class Readings:
             self._unwritten, self._written_at = {}, now
 
 
-def hours_above(db: SqliteDatabase, prefix: str, limit: float, since: float) -> list[tuple[str, float]]:
+def hours_above(db: SqliteDatabase, prefix: str, limit: float, since: int) -> list[tuple[str, float]]:
     """Return subject and hour of each reading that is above the limit."""
     sql = "SELECT subject, at FROM readings WHERE subject >= ? AND subject < ? AND at >= ? AND worst > ?"
     found: list[tuple[str, float]] = db.execute_sql(sql, (prefix, f"{prefix}\U0010ffff", since, limit)).fetchall()

@@ -36,7 +36,7 @@ LAST_SENT = """SELECT ended_at, answer FROM notifications WHERE channel = ? AND 
     ORDER BY created_at DESC LIMIT 1"""
 # Of the newest ones, so that the answer takes a bounded time.
 LAST_ERROR = """SELECT attempted_at, answer FROM (SELECT * FROM notifications WHERE channel = ? ORDER BY created_at DESC
-    LIMIT 500) WHERE attempted_at IS NOT NULL AND answer IS NOT NULL AND state <> 'sent'
+    LIMIT 500) AS last WHERE attempted_at IS NOT NULL AND answer IS NOT NULL AND state <> 'sent'
     ORDER BY attempted_at DESC LIMIT 1"""
 WAITING = "SELECT COUNT(*) FROM notifications WHERE channel = ? AND state = 'waiting'"
 TESTED = """INSERT INTO notifications
@@ -158,7 +158,7 @@ class AlertService:
         if cursor is not None and not (cursor.isascii() and cursor.isdigit() and len(cursor) < 19):
             raise BadRequest("the cursor is not valid: start again without one")
         limit = max(1, min(limit, MAX_PAGE))
-        conditions = ["1"] if state is None else [f"closed_at IS {'' if state == 'open' else 'NOT '}NULL"]
+        conditions = ["1 = 1"] if state is None else [f"closed_at IS {'' if state == 'open' else 'NOT '}NULL"]
         values: list[Any] = []
         if cursor is not None:
             conditions.append("n < ?")

@@ -23,10 +23,11 @@ COLUMNS = tuple(each.name for each in fields(Incident))
 SELECT = f"SELECT {', '.join(COLUMNS)} FROM incidents"
 OPEN = f"{SELECT} WHERE closed_at IS NULL"
 BY_N = f"{SELECT} WHERE n = ?"
-FLIPS = """SELECT SUM(opened_at > ?) + SUM(closed_at > ?) FROM incidents WHERE subject = ? AND opened_at > ?"""
-INSERT = """INSERT OR IGNORE INTO incidents
+FLIPS = """SELECT COUNT(CASE WHEN opened_at > ? THEN 1 END) + COUNT(CASE WHEN closed_at > ? THEN 1 END) FROM incidents
+    WHERE subject = ? AND opened_at > ?"""
+INSERT = """INSERT INTO incidents
     (id, rule, subject, title, lines, facts, link, opened_at, changed_at, count, told_at, told_count, flapping)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING n"""
 TOUCH = """UPDATE incidents SET title = ?, facts = ?, count = count + ?, changed_at = ?, calm_at = NULL
     WHERE n = ? AND closed_at IS NULL"""
 TELL = """UPDATE incidents SET told_at = ?, told_count = count, surged = 1
@@ -66,7 +67,7 @@ class Store:
         with self.database.writing() as db:
             newest = db.execute_sql("SELECT MAX(n) FROM entries").fetchone()[0] or 0
             for name, value in (("alerts_entry", newest), ("alerts_since", now)):
-                db.execute_sql("INSERT OR IGNORE INTO marks (name, value) VALUES (?, ?)", (name, value))
+                db.execute_sql("INSERT INTO marks (name, value) VALUES (?, ?) ON CONFLICT DO NOTHING", (name, value))
         return self.marks(now)
 
     def is_new(self) -> bool:
@@ -83,7 +84,7 @@ class Store:
         with self.database.writing() as db:
             for statement in OLD:
                 db.execute_sql(statement, (now - KEPT_S,))
-            db.execute_sql("DELETE FROM readings WHERE at < ?", (now - LOOKS_BACK_S - DAY_S,))
+            db.execute_sql("DELETE FROM readings WHERE at < ?", (int(now - LOOKS_BACK_S - DAY_S),))
 
     def drill_due(self, now: float, every_s: float) -> bool:
         """Return whether a drill is due that is to be held so often, and note that it begins. The first one is due
@@ -180,10 +181,9 @@ def insert(db: SqliteDatabase, finding: Finding, now: float, flapping: bool = Fa
     """Open an incident; None if one of its subject is open. The caller holds the transaction."""
     id, count = uuid.uuid4().hex[:12], max(1, finding.count)
     texts = (finding.title, json.dumps(finding.lines), json.dumps(finding.facts), finding.link)
-    cursor = db.execute_sql(
-        INSERT, (id, finding.rule, finding.subject, *texts, now, now, count, now, count, int(flapping))
-    )
-    return by_n(db, cursor.lastrowid) if cursor.rowcount else None
+    values = (id, finding.rule, finding.subject, *texts, now, now, count, now, count, int(flapping))
+    row = db.execute_sql(INSERT, values).fetchone()
+    return None if row is None else by_n(db, row[0])
 
 
 def by_n(db: SqliteDatabase, n: int) -> Incident:

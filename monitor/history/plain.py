@@ -27,14 +27,15 @@ _encode = _encoder()
 
 
 def text(value: Any, max_chars: int = 4096) -> str:
-    """Return the value as text, cut in the middle if it is too long. Lone surrogates are escaped."""
-    if type(value) is str and len(value) <= max_chars and value.isascii():  # the usual case
+    """Return the value as text, cut in the middle if it is too long. Lone surrogates and NUL, which not each database
+    can store, are escaped."""
+    if type(value) is str and len(value) <= max_chars and value.isascii() and "\0" not in value:  # the usual case
         return value
     made = value if isinstance(value, str) else _shown(value)
     if len(made) > max_chars:
         half = max_chars // 2
         made = f"{made[:half]}\n… {len(made) - 2 * half} characters left out …\n{made[-half:]}"
-    return made.encode("utf-8", "backslashreplace").decode()
+    return made.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
 
 
 def text_or_none(value: Any, max_chars: int = 4096) -> str | None:

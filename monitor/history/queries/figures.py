@@ -73,7 +73,7 @@ class Figures(Queries):
         """Return the outcomes of all tasks in the window that ends now."""
         window = Window(self._clock(), window_s)
         with self._database.reading() as db:
-            row = db.execute_sql(TOTALS, (window.tier_s, window.start, window.now)).fetchone()
+            row = db.execute_sql(TOTALS, (window.tier_s, window.start, window.until)).fetchone()
         return Outcomes(*(count or 0 for count in row))
 
 
@@ -89,6 +89,7 @@ class Window:
         whole_s = MINUTE_S if window_s <= 3 * HOUR_S else HOUR_S if window_s <= 4 * DAY_S else DAY_S
         self.tier_s = MINUTE_S if window_s <= minutes_up_to_s else whole_s
         self.now = now
+        self.until = math.floor(now)
         self.start = int((now - window_s) // whole_s + 1) * whole_s  # whatever it is read from, so that sums agree
 
     @property
@@ -108,7 +109,7 @@ class Window:
     def read(self, db: SqliteDatabase, task: str | None = None) -> Iterable[tuple[Any, ...]]:
         """Yield (task, time, *values) of each row. Future rows are left out: the clock may have been set back."""
         query = FIGURES.select(F.task, F.at, *(getattr(F, name) for name in FIGURE_VALUES)).where(
-            (F.tier_s == self.tier_s) & (F.at >= self.start) & (F.at <= self.now)
+            (F.tier_s == self.tier_s) & (F.at >= self.start) & (F.at <= self.until)
         )
         if task is not None:
             query = query.where(F.task == task)

@@ -27,9 +27,9 @@ WEEK_STEPS, STEP_HOURS = 28, 6
 
 HOURS = "SELECT at, count FROM error_hours WHERE fingerprint = ? AND at > ?"
 # Of the newest attempts only, because a cause may have failed a hundred thousand times.
-LAST_FAILED = """SELECT job FROM (SELECT job, at FROM entries WHERE fingerprint = ? ORDER BY at DESC LIMIT 200)
+LAST_FAILED = """SELECT job FROM (SELECT job, at FROM entries WHERE fingerprint = ? ORDER BY at DESC LIMIT 200) AS last
     WHERE job > 0 GROUP BY job ORDER BY MAX(at) DESC LIMIT ?"""
-IN_LAST_HOUR = "SELECT COUNT(*) FROM (SELECT 1 FROM entries WHERE fingerprint = ? AND at > ? LIMIT ?)"
+IN_LAST_HOUR = "SELECT COUNT(*) FROM (SELECT 1 FROM entries WHERE fingerprint = ? AND at > ? LIMIT ?) AS found"
 
 
 class Groups(Queries):
@@ -94,7 +94,7 @@ class Groups(Queries):
         steps = [0] * WEEK_STEPS
         last_day = last_week = 0
         this_hour = now // HOUR_S * HOUR_S
-        for at, count in db.execute_sql(HOURS, (row["fingerprint"], now - 8 * DAY_S)).fetchall():
+        for at, count in db.execute_sql(HOURS, (row["fingerprint"], int(now - 8 * DAY_S))).fetchall():
             hours_ago = max(0, int((this_hour - at) // HOUR_S))
             if hours_ago < WEEK_STEPS * STEP_HOURS:
                 steps[-1 - hours_ago // STEP_HOURS] += count

@@ -131,9 +131,10 @@ class Jobs(Queries):
 
 # By state, because the index of a state is short where nothing waits.
 WAITING = """SELECT task, state, COUNT(*) FROM (
-    SELECT task, state FROM jobs WHERE state IN ('queued', 'blocked') ORDER BY n DESC LIMIT ?) GROUP BY task, state"""
+    SELECT task, state FROM jobs WHERE state IN ('queued', 'blocked') ORDER BY n DESC LIMIT ?) AS newest
+    GROUP BY task, state"""
 FAILED_SINCE = """SELECT COUNT(*) FROM (
-    SELECT 1 FROM jobs WHERE state = 'failed' AND finished_at > ? LIMIT ?)"""
+    SELECT 1 FROM jobs WHERE state = 'failed' AND finished_at > ? LIMIT ?) AS found"""
 
 
 def _one(db: SqliteDatabase, job_id: str) -> dict[str, Any]:

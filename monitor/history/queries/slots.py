@@ -22,7 +22,7 @@ GROUPS = f"""WITH found AS (
     SELECT found.schedule, found.outcome, slots.reason, count, first_at, last_at, slots.job_id
     FROM found JOIN slots ON slots.schedule = found.schedule AND slots.at = last_at
     ORDER BY CASE found.outcome WHEN 'missed' THEN 0 WHEN 'skipped' THEN 3 WHEN 'late' THEN 2 ELSE 1 END,
-    last_at DESC LIMIT :limit"""
+    last_at DESC LIMIT ?"""
 MISSED = f"""SELECT schedule, 'missed', reason, COUNT(*), MIN(at), MAX(at), NULL FROM slots
     WHERE {OPEN} AND outcome = 'missed' AND at >= ? GROUP BY schedule, reason ORDER BY MAX(at) DESC LIMIT ?"""
 THESE = f"slots WHERE {OPEN} AND schedule = ? AND outcome = ? AND at BETWEEN ? AND ?"
@@ -51,9 +51,10 @@ class Slots(Queries):
     def slots_to_look_at(self, schedule: str | None = None) -> tuple[SlotGroup, ...]:
         """Return the slots of one schedule or of all that did not run as planned and were not dismissed, in groups,
         missed ones first."""
-        sql = GROUPS.format("1" if schedule is None else "schedule = :schedule")
+        only, values = ("1 = 1", []) if schedule is None else ("schedule = ?", [schedule, schedule])
+        sql = GROUPS.format(only)
         with self._database.reading() as db:
-            rows = db.execute_sql(sql, {"schedule": schedule, "limit": MAX_GROUPS}).fetchall()
+            rows = db.execute_sql(sql, (*values, MAX_GROUPS)).fetchall()
         return tuple(SlotGroup(*row) for row in rows)
 
     def missed_slots(self, since: float) -> tuple[SlotGroup, ...]:

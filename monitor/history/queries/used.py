@@ -14,10 +14,10 @@ OF_A_LIST = 100  # attempts of each task, where all tasks are listed
 # The last ones that were done, whether they were measured or not, so that a task of short jobs is not searched through.
 READ = f"""SELECT id, finished_at, cpu_ms, peak_bytes FROM (
     SELECT id, finished_at, cpu_ms, peak_bytes FROM jobs WHERE task = ? AND state = 'done' ORDER BY n DESC
-    LIMIT {ATTEMPTS}) WHERE cpu_ms IS NOT NULL"""
+    LIMIT {ATTEMPTS}) AS last WHERE cpu_ms IS NOT NULL"""
 
 PEAK = f"""SELECT MAX(peak_bytes) FROM (
-    SELECT peak_bytes FROM jobs WHERE task = ? AND state = 'done' ORDER BY n DESC LIMIT {OF_A_LIST})"""
+    SELECT peak_bytes FROM jobs WHERE task = ? AND state = 'done' ORDER BY n DESC LIMIT {OF_A_LIST}) AS last"""
 
 
 class Usages(Queries):

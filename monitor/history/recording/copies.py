@@ -22,7 +22,8 @@ DEPLOYED = "INSERT INTO deploys (code, at) VALUES (?, ?) ON CONFLICT (code) DO N
 GONE = "DELETE FROM workers WHERE seen_at < ?"
 COPIED = """INSERT INTO slots (schedule, at, outcome, job_id, reason) VALUES (?, ?, ?, ?, ?)
     ON CONFLICT (schedule, at) DO UPDATE SET outcome = excluded.outcome, job_id = excluded.job_id,
-    reason = excluded.reason WHERE slots.outcome <> excluded.outcome OR slots.job_id IS NOT excluded.job_id"""
+    reason = excluded.reason
+    WHERE slots.outcome <> excluded.outcome OR COALESCE(slots.job_id, '') <> COALESCE(excluded.job_id, '')"""
 
 
 class EngineSlot(Protocol):

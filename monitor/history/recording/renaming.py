@@ -14,6 +14,7 @@ from peewee import SqliteDatabase
 
 from duey.monitor.history.columns import FIGURE_VALUES
 from duey.monitor.history.database import Database
+from duey.monitor.history.recording.writing import SEE_TASKS
 from duey.monitor.history.tallies import Tally
 
 CHUNK = 500  # rows in one transaction
@@ -22,14 +23,13 @@ KNOWN = "SELECT 1 FROM tasks WHERE qualname = ?"
 JOBS = "UPDATE jobs SET task = ? WHERE n IN (SELECT n FROM jobs WHERE task = ? LIMIT ?)"
 FIGURES = f"SELECT tier_s, at, {VALUES} FROM figures WHERE task = ? LIMIT ?"
 FIGURE = f"SELECT {VALUES} FROM figures WHERE tier_s = ? AND at = ? AND task = ?"
-WRITE = f"INSERT OR REPLACE INTO figures (tier_s, at, task, {VALUES}) VALUES (?, ?, ?{', ?' * len(FIGURE_VALUES)})"
-REST = (
-    "UPDATE error_groups SET task = :present WHERE task = :former",
-    "UPDATE OR REPLACE slots SET schedule = :present WHERE schedule = :former",
-    """INSERT INTO tasks SELECT :present, first_at, last_at FROM tasks WHERE qualname = :former
-        ON CONFLICT (qualname) DO UPDATE SET first_at = MIN(first_at, excluded.first_at),
-        last_at = MAX(last_at, excluded.last_at)""",
-    "DELETE FROM tasks WHERE qualname = :former",
+REMOVE = "DELETE FROM figures WHERE tier_s = ? AND at = ? AND task = ?"
+WRITE = f"INSERT INTO figures (tier_s, at, task, {VALUES}) VALUES (?, ?, ?{', ?' * len(FIGURE_VALUES)})"
+SEEN = "SELECT first_at, last_at FROM tasks WHERE qualname = ?"
+REST = (  # the present name, the former one
+    "UPDATE error_groups SET task = ? WHERE task = ?",
+    "DELETE FROM slots WHERE schedule = ? AND at IN (SELECT at FROM slots WHERE schedule = ?)",
+    "UPDATE slots SET schedule = ? WHERE schedule = ?",
 )
 
 
@@ -54,7 +54,11 @@ def _step(database: Database, former: str, present: str) -> bool:
         if _merge_figures(db, former, present):
             return True
         for statement in REST:
-            db.execute_sql(statement, {"former": former, "present": present})
+            db.execute_sql(statement, (present, former))
+        seen = db.execute_sql(SEEN, (former,)).fetchone()
+        if seen is not None:  # another process may have renamed it meanwhile
+            db.execute_sql(SEE_TASKS, (present, *seen))
+        db.execute_sql("DELETE FROM tasks WHERE qualname = ?", (former,))
     return False
 
 
@@ -66,6 +70,7 @@ def _merge_figures(db: SqliteDatabase, former: str, present: str) -> bool:
         tally.add_row(row)
         if there := db.execute_sql(FIGURE, (tier_s, at, present)).fetchone():
             tally.add_row(there)
+        for task in (former, present):
+            db.execute_sql(REMOVE, (tier_s, at, task))
         db.execute_sql(WRITE, (tier_s, at, present, *tally.as_row()))
-        db.execute_sql("DELETE FROM figures WHERE tier_s = ? AND at = ? AND task = ?", (tier_s, at, former))
     return bool(found)

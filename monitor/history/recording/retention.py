@@ -204,14 +204,14 @@ class Retention:
         now = self._clock()
         with self._database.writing() as db:
             return sum(
-                db.execute_sql("DELETE FROM figures WHERE tier_s = ? AND at < ?", (tier_s, now - kept_s)).rowcount
+                db.execute_sql("DELETE FROM figures WHERE tier_s = ? AND at < ?", (tier_s, int(now - kept_s))).rowcount
                 for tier_s, kept_s in KEPT_OF_TIER_S.items()
             )
 
     def _delete_groups(self) -> int:
         now = self._clock()
         with self._database.writing() as db:
-            db.execute_sql("DELETE FROM error_hours WHERE at < ?", (now - KEPT_HOURS_S,))
+            db.execute_sql("DELETE FROM error_hours WHERE at < ?", (int(now - KEPT_HOURS_S),))
             db.execute_sql("DELETE FROM entries WHERE job = 0 AND at < ?", (now - self._keep_failed_s,))
             db.execute_sql("DELETE FROM slots WHERE at < ?", (now - self._keep_s,))
             for (name,) in db.execute_sql(SCHEDULES).fetchall():

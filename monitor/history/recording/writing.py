@@ -59,7 +59,8 @@ INSERT_GROUP = _insert("error_groups", GROUP)
 ADD_HOURS = """INSERT INTO error_hours (fingerprint, at, count) VALUES (?, ?, ?)
     ON CONFLICT (fingerprint, at) DO UPDATE SET count = error_hours.count + excluded.count"""
 SEE_TASKS = """INSERT INTO tasks (qualname, first_at, last_at) VALUES (?, ?, ?) ON CONFLICT (qualname) DO UPDATE SET
-    first_at = MIN(tasks.first_at, excluded.first_at), last_at = MAX(tasks.last_at, excluded.last_at)"""
+    first_at = CASE WHEN excluded.first_at < tasks.first_at THEN excluded.first_at ELSE tasks.first_at END,
+    last_at = CASE WHEN excluded.last_at > tasks.last_at THEN excluded.last_at ELSE tasks.last_at END"""
 MARK = """INSERT INTO marks (name, value) VALUES (?, ?)
     ON CONFLICT (name) DO UPDATE SET value = {}"""
 SET_MARK, ADD_MARK = MARK.format("excluded.value"), MARK.format("marks.value + excluded.value")

@@ -12,7 +12,7 @@ from duey.monitor.history.recording.writing import ENTRIES_KEPT
 from tests.monitor.history.conftest import START, Queue, Story, record, tables
 
 HOSTILE = "<script>alert('x')</script>\x00\x1b[31m%s{0}; DROP TABLE jobs;--\u202e\ud800"
-STORED = HOSTILE.replace("\ud800", "\\ud800")
+STORED = HOSTILE.replace("\ud800", "\\ud800").replace("\x00", "\\x00")
 
 
 def test_hostile_text_is_stored_as_it_is(history: History, story: Story) -> None:
