@@ -17,6 +17,9 @@ from duey.payload.plain import levels
 from duey.payload.redact import MARKER
 
 UNKNOWN = "it holds the mark of a hidden value where none was hidden: type the value itself"
+FROM_MEMBERS = FieldError(
+    "args", "these are the results of its members, as it is the callback of a chord: run its task with other values"
+)
 NOTHING = object()  # no value was stored or shown here
 
 

@@ -16,7 +16,7 @@ from huey.api import Task
 
 from duey import clock, errors
 from duey.control.call import MAX_PROBLEMS, bind, call_schema
-from duey.control.edit import edited
+from duey.control.edit import FROM_MEMBERS, edited
 from duey.control.health import Stranded, health, stranded
 from duey.control.job_views import JobViews
 from duey.control.schedules import ScheduleService
@@ -148,9 +148,7 @@ class Control:
         limit = max(1, min(LIST_MAX, limit))
         if cursor is not None and not (cursor.isascii() and cursor.isdigit() and len(cursor) < 19):
             raise errors.BadRequest("the cursor is not valid: start again without one")
-        names: list[str] | None = None
-        if task is not None:
-            names = self.known.names(task)
+        names = None if task is None else self.known.names(task)
         rows = self.storage.list_jobs(state, names, q, limit + 1, None if cursor is None else int(cursor), by)
         page = rows[:limit]
         shown = tuple(self._views.shown(each, IN_LIST) for each in page)
@@ -190,6 +188,8 @@ class Control:
         if args is not None or kwargs is not None or edit is not None:
             if registry.is_internal(cls):
                 raise errors.InternalTask(stored.task)  # the arguments of an on_failed handler must not be changed
+            if stored.chord is not None:
+                raise errors.InvalidArguments(stored.task, [FROM_MEMBERS])
             task = self.huey.deserialize_task(stored.payload, of_job(stored))
             old = task.args if args is None else args, task.kwargs if kwargs is None else kwargs
             if edit is not None:
@@ -205,7 +205,8 @@ class Control:
         stored = self._stored(job_id).job
         cls = self.known.find(stored.task, internal=True)  # internal ones are refused by new_job
         old = self.huey.deserialize_task(stored.payload, of_job(stored))
-        task = cls(old.args, old.kwargs, priority=stored.priority)
+        members = self.huey.results_of_members(stored, self.huey.serializer.deserialize)
+        task = cls((*old.args, *members), old.kwargs, priority=stored.priority)
         task.queue, task.job_context = stored.queue, stored.context
         most = self.huey.settings.tasks.max_pending
         (made,) = self.huey.lifecycle.enqueue_jobs([self.huey.new_job(task, by=by)], None, most).accepted

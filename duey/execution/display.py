@@ -11,7 +11,7 @@ from huey.utils import Error
 from duey.model.job import DONE, Claim, Failure, JobRecord
 from duey.model.log_lines import Line
 from duey.payload.clip import clip
-from duey.payload.plain import LISTED_BYTES, WHOLE, Bounds, is_cut, plain_call, to_plain
+from duey.payload.plain import LISTED, LISTED_BYTES, WHOLE, Bounds, is_cut, plain_call, to_plain
 from duey.payload.redact import Mask, Redactor
 from duey.payload.serializer import Use, of_job
 from duey.storage.values import StoredJob
@@ -20,6 +20,8 @@ from duey.tasks.signature import Signature
 
 TOO_LARGE = "[too large to show]"
 UNREADABLE = "[unreadable]"
+MEMBERS = "[results of the members of its chord]"  # where they are not read
+MOST_MEMBERS = 500  # whose results are read to be shown
 
 
 def listed(stored: StoredJob) -> StoredJob:
@@ -54,15 +56,24 @@ class Display:
         return str(self._huey.renamed.present(task))
 
     def shown_call(self, job: JobRecord, bounds: Bounds = WHOLE) -> tuple[list[Any], dict[str, Any], Mask]:
-        """Arguments in their display form within bounds. A marker stands for unreadable or very large ones."""
+        """Arguments in their display form within bounds, for a chord's callback with the results of its members. A
+        marker stands for unreadable or very large ones."""
         if not job.payload:
             return [TOO_LARGE], {}, self.everywhere
         try:
             message = self._huey.serializer.stored(job.payload, of_job(job))
-            args, kwargs = message.args, message.kwargs or {}
+            args, kwargs = (*message.args, *self._members(job, bounds)), message.kwargs or {}
         except Exception:  # AttributeError: it is a value, not a message
             return [UNREADABLE], {}, self.everywhere
         return self.redacted(job.task, args, kwargs, job.context, bounds, job.payload)
+
+    def _members(self, job: JobRecord, bounds: Bounds) -> tuple[Any, ...]:
+        if job.chord is None:
+            return ()
+        if bounds is LISTED:
+            return (MEMBERS,)  # a list does not read them for each of its rows
+        (found,) = self._huey.results_of_members(job, self._huey.serializer.stored, MOST_MEMBERS)
+        return (MEMBERS if found is None else found,)
 
     def redacted(
         self, task: str, args: Sequence[Any], kwargs: Mapping[str, Any], context: str | None = None,
@@ -107,7 +118,7 @@ class Display:
 
     def hides_nothing(self, job: JobRecord) -> bool:
         """Whether the job certainly has no hidden values. Fast; may be False although there are none."""
-        return not self._may_hide(job.task, job.payload, job.context)
+        return job.chord is None and not self._may_hide(job.task, job.payload, job.context)
 
     def _may_hide(self, task: str, stored: bytes, context: str | None) -> bool:
         may_hide = self.redactor.may_hide

@@ -28,10 +28,10 @@ from duey.execution.enqueue import EnqueuingHuey
 from duey.execution.error_text import error_record, text_of
 from duey.execution.lifecycle import Lifecycle
 from duey.execution.outcomes import Outcomes
-from duey.model.job import BLOCKED, DONE, FAILED, RELEASED, Claim
+from duey.model.job import BLOCKED, DONE, FAILED, RELEASED, Claim, JobRecord
 from duey.model.limits import Limit
 from duey.model.outcome import Outcome
-from duey.payload.serializer import of_job, of_part
+from duey.payload.serializer import Use, of_job, of_part
 from duey.scheduling.huey_crontab import warn_every_minute
 from duey.storage.contract import JobStorage
 from duey.tasks import current
@@ -160,12 +160,22 @@ class DurableHuey(EnqueuingHuey):
         task = self._registry.create_task(message)
         task.eta = None  # it was claimed, so it is due, whatever the clock of this host says
         task.retries, task.retry_delay = job.retries, job.retry_delay_s
-        if job.chord is not None:
-            parts = self.storage.chord_results(job.chord)
-            uses = [of_part(job.chord, index, len(parts), job.id) for index in range(len(parts))]
-            task.extend_data(([self.serializer.deserialize(*each) for each in zip(parts, uses, strict=True)],))
+        task.extend_data(self.results_of_members(job, self.serializer.deserialize))
         task.claim = claim
         return task
+
+    def results_of_members(
+        self, job: JobRecord, decode: Callable[[bytes, Use], Any], most: int | None = None
+    ) -> tuple[Any, ...]:
+        """The last argument of a chord's callback, as the only one: what its members returned. None in its place if
+        they are more than `most`. () for any other job."""
+        if job.chord is None:
+            return ()
+        parts = self.storage.chord_results(job.chord, most)
+        if parts is None:
+            return (None,)
+        uses = [of_part(job.chord, index, len(parts), job.id) for index in range(len(parts))]
+        return ([decode(*each) for each in zip(parts, uses, strict=True)],)
 
     # executing
 

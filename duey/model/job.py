@@ -69,7 +69,7 @@ class JobRecord(NamedTuple):
     flags: int  # ONCE | ...
     unique_key: str | None
     parent: str | None  # id of the job that enqueued this one
-    chord: str | None  # id of the chord whose parts are the first argument
+    chord: str | None  # id of the chord whose parts are the last argument
     context: str | None  # JSON object
     payload: bytes
     unique_s: float | None = None  # longest time that it holds its unique key

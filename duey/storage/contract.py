@@ -72,9 +72,9 @@ class Work(Protocol):
     def sync(self) -> None:
         """Make everything that was committed so far survive a power cut, if the storage is configured for that."""
 
-    def chord_results(self, cid: str) -> list[bytes]:
+    def chord_results(self, cid: str, most: int | None = None) -> list[bytes] | None:
         """The parts of a complete chord, in the order of its members. They are kept while the callback can be
-        retried."""
+        retried. None if there are more than `most`."""
 
     def wake(self, count: int = 1, queues: Sequence[str] = ()) -> None:
         """Wake up to `count` sleeping workers that serve one of these queues (no queues: any worker)."""

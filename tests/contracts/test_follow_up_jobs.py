@@ -13,7 +13,11 @@ from huey.api import chord
 from huey.exceptions import TaskException
 from huey.utils import SKIPPED, Error
 
+from duey import errors
 from duey.control.service import Control
+from duey.execution import display
+from duey.execution.display import MEMBERS
+from duey.model.job import Edit
 from duey.payload.serializer import register_type
 from tests.contracts.rig import failure_of, look, run_all, state
 
@@ -196,3 +200,26 @@ def test_each_job_of_a_workflow_names_the_one_that_it_follows(huey, flow):
     huey.enqueue(failing)
     run_all(huey)
     assert [job.task for job in Control(huey).jobs(limit=50).jobs if job.parent == failing.id] == ["later"]
+
+
+def test_a_callback_is_shown_and_runs_again_with_what_the_members_returned(huey, flow, monkeypatch):
+    control, seen = Control(huey), []
+    flow.together = huey.task(name="totals")(lambda unit, parts: seen.append((unit, parts)))
+    huey.enqueue(chord([flow.later.s(n, key={"password": "hunter2"}) for n in (1, 2)], flow.together.s("EUR")))
+    run_all(huey)
+    (callback,) = control.jobs(task="totals").jobs
+    assert callback.args == ["EUR", MEMBERS], "a list reads no results"
+    assert control.job(callback.id).args == ["EUR", [[1], [2]]]
+    (event,) = [
+        each for each in huey.lifecycle.read_events(500) if each.job_id == callback.id and each.kind == "enqueued"
+    ]
+    assert event.args == ["EUR", [[1], [2]]] and event.detail["names"] == ["unit", "parts"]
+    (again,) = control.again(callback.id).jobs
+    assert control.job(again.id).args == ["EUR", [[1], [2]]]
+    run_all(huey)
+    assert seen == [("EUR", [(1,), (2,)])] * 2
+    for change in ({"args": ["USD"]}, {"edit": Edit(args={0: "USD"})}):
+        with pytest.raises(errors.InvalidArguments, match="results of its members"):
+            control.retry(callback.id, **change)
+    monkeypatch.setattr(display, "MOST_MEMBERS", 1)
+    assert control.job(callback.id).args == ["EUR", MEMBERS]

@@ -68,10 +68,10 @@ def test_an_unsigned_or_edited_payload_is_not_run_where_a_secret_is_set(tmp_path
 
 
 def test_a_callback_whose_parts_cannot_be_read_fails_and_one_whose_parts_cannot_be_fetched_goes_back(huey, monkeypatch):
-    def away(cid):
+    def away(cid, most=None):
         raise errors.StorageBusy("locked")
 
-    for answer, end in ((lambda cid: [b"no json"], "failed"), (away, "queued")):
+    for answer, end in ((lambda cid, most: [b"no json"], "failed"), (away, "queued")):
         result = huey.enqueue(chord([huey.add.s(1)], huey.add.s([])))
         run_next(huey)
         with monkeypatch.context() as patched:

@@ -79,8 +79,11 @@ class RedisStorage(
     def sync(self) -> None:
         """Does nothing: the server's `appendfsync` decides."""
 
-    def chord_results(self, cid: str) -> list[bytes]:
-        parts = dict(in_pairs(self.server.command(b"HGETALL", self.server.key(f"chord:{cid}"))))
+    def chord_results(self, cid: str, most: int | None = None) -> list[bytes] | None:
+        key = self.server.key(f"chord:{cid}")
+        if most is not None and self.server.command(b"HLEN", key) > most:
+            return None
+        parts = dict(in_pairs(self.server.command(b"HGETALL", key)))
         return [parts[index] for index in sorted(parts, key=int)]
 
     def release_claims(self, worker: int, claims: Sequence[Claim]) -> None:

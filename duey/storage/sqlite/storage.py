@@ -113,9 +113,11 @@ class SqliteStorage(
             with suppress(FileNotFoundError), open(f"{self.db.path}-wal", "rb") as log:  # none: all is in the file
                 os.fdatasync(log.fileno())
 
-    def chord_results(self, cid: str) -> list[bytes]:
+    def chord_results(self, cid: str, most: int | None = None) -> list[bytes] | None:
+        rows = "select value from chord_parts where cid = ? order by idx limit ?"
         with self.db.read() as con:
-            return [row[0] for row in con.execute("select value from chord_parts where cid = ? order by idx", (cid,))]
+            found = [row[0] for row in con.execute(rows, (cid, -1 if most is None else most + 1))]
+        return None if most is not None and len(found) > most else found
 
     def release_claims(self, worker: int, claims: Sequence[Claim]) -> None:
         with self.db.write("relaxed") as con:

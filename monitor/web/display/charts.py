@@ -92,8 +92,9 @@ def histogram(counts: Sequence[int], tips: Sequence[str], axis: Sequence[str], l
 
 
 def heat(
-    columns: Sequence[Sequence[int]], label: str, axis: tuple[str, str], ends: tuple[str, str], height: int = 118
-) -> Html:
+    columns: Sequence[Sequence[int]], label: str, axis: tuple[str, str], ends: tuple[str, str], height: int = 118,
+    events: Sequence[Event] = (),
+) -> Html:  # fmt: skip
     """Return a heat map: buckets upwards, time to the right. There are five shades, each one path. `axis`: the texts
     of the first and the last column, `ends`: of the lowest and the highest bucket."""
     most = max((each for column in columns for each in column), default=0) or 1
@@ -105,6 +106,8 @@ def heat(
                 shade = 1 + min(4, int(5 * math.log1p(each) / math.log1p(most) * 0.999))
                 shades.setdefault(shade, []).append(f"M{x * 4} {(rows - 1 - y) * 4}h4v4h-4z")
     body = "".join(f'<path class="heat{shade}" d="{"".join(cells)}"/>' for shade, cells in sorted(shades.items()))
+    body += _marked(events, len(columns) * 4, rows * 4)
+    label += "".join(f"; {text}" for _, text in events)
     texts = [("0", 11, "start", ends[1]), ("0", height - 24, "start", ends[0])]
     texts += [("0", height - 4, "start", axis[0]), ("100%", height - 4, "end", axis[1])]
     captions = "".join(f'<text x="{x}" y="{y}" text-anchor="{at}">{inert(text)}</text>' for x, y, at, text in texts)
@@ -172,15 +175,21 @@ def _picture(
     for (x, anchor), caption in zip(places, axis, strict=True):
         texts.append(f'<text x="{x}" y="{height - 4}" text-anchor="{anchor}">{inert(caption)}</text>')
     tip = inert("|".join(tips))
-    for share, text in events:
-        body += f'<path class="event" d="M{_short(share * width)} 0V{HEIGHT}"><title>{inert(text)}</title></path>'
-        label += f"; {text}"
+    body += _marked(events, width, HEIGHT)
+    label += "".join(f"; {text}" for _, text in events)
     focus = ' tabindex="0"' if tips else ""
     return Html(
         f'<svg class="chart" role="img" aria-label="{inert(label)}" data-tips="{tip}"{focus} width="100%" '
         f'height="{height}"><svg x="0" y="12" width="100%" height="{height - 32}" '
         f'viewBox="0 0 {max(width, 1)} {HEIGHT}" preserveAspectRatio="none"><path class="grid" d="{grid}"/>{body}</svg>'
         f"{''.join(texts)}</svg>"
+    )
+
+
+def _marked(events: Sequence[Event], width: int, height: int) -> str:
+    return "".join(
+        f'<path class="event" d="M{_short(share * width)} 0V{height}"><title>{inert(text)}</title></path>'
+        for share, text in events
     )
 
 

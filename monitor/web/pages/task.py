@@ -25,6 +25,7 @@ from duey.monitor.web.forms import typed as typed_in
 from duey.monitor.web.forms.filters import length_s
 from duey.monitor.web.listing import Listing
 from duey.monitor.web.pages.job_pages.jobs import row_of
+from duey.monitor.web.pages.overview import marks_of, starts_of
 from duey.monitor.web.pages.tasks import DEFAULT_WINDOW, WINDOWS, rate
 from duey.monitor.web.request import Request
 from duey.monitor.web.route import NOTE, Done, Route, View, get, post, unchanged
@@ -92,7 +93,7 @@ class TaskPage:
             "after": request.form.get("after"),
             "at_time": request.form.get("at"),
             "chart": _histogram(history),
-            "heat_chart": _heat(history, window),
+            "heat_chart": self._heat(request, history, window),
             "axis_ms": _shown_buckets(history),
             "windows": [
                 (each, f"{self._services.links.task(known_as)}?window={each}", each == window) for each in WINDOWS
@@ -113,6 +114,17 @@ class TaskPage:
             if task is None:
                 raise
             return task, None
+
+    def _heat(self, request: Request, history: TaskHistory | None, window: str) -> Any:
+        first, end = _shown_buckets(history)
+        if history is None or first == end:
+            return None
+        columns = [step.run.buckets[first:end] for step in history.steps]
+        label = f"Run times over {plural(len(columns), 'step')}, longer ones further up"
+        starts = [step.at for step in history.steps]
+        marks = marks_of(starts_of(self._services.history, starts[0]), starts, request.times)
+        ends = (_bounds(first)[1], _bounds(end - 1)[0])
+        return charts.heat(columns, label, (window + " ago", "now"), ends, events=marks)
 
     # actions
 
@@ -208,12 +220,3 @@ def _histogram(history: TaskHistory | None) -> Any:
     label = f"Run times of {plural(run.count, 'attempt')}: p50 {p50}, p95 {p95}"
     axis = (_bounds(first)[0], _bounds((first + end) // 2)[0], _bounds(end - 1)[1])
     return charts.histogram(counts, tips, axis, label, 150)
-
-
-def _heat(history: TaskHistory | None, window: str) -> Any:
-    first, end = _shown_buckets(history)
-    if history is None or first == end:
-        return None
-    columns = [step.run.buckets[first:end] for step in history.steps]
-    label = f"Run times over {plural(len(columns), 'step')}, longer ones further up"
-    return charts.heat(columns, label, (window + " ago", "now"), (_bounds(first)[1], _bounds(end - 1)[0]))

@@ -142,6 +142,8 @@ def test_what_changed_is_one_list(world: World, admin: Browser, clock: Clock) ->
     assert times == sorted(times, reverse=True) and min(times) >= "2027-01-14T08:00:00"
     assert [each["task"] for each in data["slower"]] == ["report"] and "Slower tasks" in page.words
     assert "31bb9c4f77aa" in page.words and "pause task tasks.add ana" in page.words
+    heat = admin.get("/monitor/tasks/tasks.report").text.partition('class="chart heat"')[2].partition("</svg>")[0]
+    assert "; new code 31bb9c4f77aa at " in heat and 'class="event"' in heat, "marked on the map of run times as well"
     week = admin.get("/monitor/changes.json?window=7d").json["changes"]
     assert len(week) > len(kinds)
     assert '<a href="/monitor/changes">' in admin.get("/monitor/").text

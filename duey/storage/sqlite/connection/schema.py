@@ -44,7 +44,7 @@ DDL = (
         unique_key text,
         unique_s real,                  -- longest time that it holds the key
         parent text,                    -- id of the job that enqueued it
-        chord text,                     -- id of the chord whose parts are its first argument
+        chord text,                     -- id of the chord whose parts are its last argument
         context text,                   -- JSON object
         attempt integer not null default 0,     -- attempts that ended
         crashes integer not null default 0,     -- workers that died while running it
