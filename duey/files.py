@@ -65,17 +65,18 @@ def close_to_others(settings: Any) -> None:
     to the service are changed: `data` beside config.ini, the backup folder and the folder of the workers."""
     os.umask(os.umask(OTHERS) | OTHERS)
     data = Path(settings.root) / "data"
-    databases = [Path(str(each.database).removeprefix("sqlite:///")) for each in (settings.monitor, settings.auth)]
+    urls = [str(each.database) for each in (settings.monitor, settings.auth)]
+    databases = [Path(url.removeprefix("sqlite:///")) for url in urls if url.startswith("sqlite:///")]
     if settings.storage.backend == "sqlite":
         databases.append(Path(settings.storage.path))
     for path in databases:
         mend_database(path)
+        mend(path.with_suffix(".key"))  # of the second factors, beside the accounts
         # Copies set aside or restored, lock files, the folder of the workers.
         for aside in path.parent.glob(f"{glob.escape(path.name)}[.-]*"):
             mend(aside)
         if path.parent == data:
             mend(data)
-    mend(databases[1].with_suffix(".key"))  # of the second factors
     mend(settings.periodic.backup_folder)
     for backup in Path(settings.periodic.backup_folder).glob("*"):
         if backup.is_dir():

@@ -21,6 +21,8 @@ from tests.support.chromium import find_chromium
 from tests.support.needs import strict
 from tests.support.nginx import find_nginx
 from tests.support.order import long_first, processes
+from tests.support.postgres_server import MISSING as POSTGRES_MISSING
+from tests.support.postgres_server import PostgresServer, postgres_binaries
 from tests.support.redis_server import MISSING, RedisServer, redis_binary
 from tests.support.rounds import rounds
 
@@ -98,6 +100,21 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
     binary = needs(redis_binary(), MISSING)
     with RedisServer(binary, tmp_path_factory.mktemp("redis")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """A running PostgreSQL server, one for the session: take a database of it by the fixture `postgres`."""
+    with PostgresServer(needs(postgres_binaries(), POSTGRES_MISSING)) as server:
+        yield server
+
+
+@pytest.fixture
+def postgres(postgres_server: PostgresServer) -> Iterator[str]:
+    """The URL of an empty database, which is dropped after the test."""
+    name = postgres_server.new_database()
+    yield postgres_server.url(name)
+    postgres_server.drop_database(name)
 
 
 @pytest.fixture(scope="session")

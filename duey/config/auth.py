@@ -27,7 +27,10 @@ class Auth:
     """Accounts, sessions and tokens."""
 
     database: str = key(
-        "sqlite:///data/access.db", read.database, "database of accounts, sessions, tokens and the audit log"
+        "sqlite:///data/access.db",
+        read.monitor_database,
+        "database of accounts, sessions, tokens and the audit log; of several webs, postgresql://USER:PASSWORD@HOST/DB",
+        True,
     )
     session_hours: float = key("12", read.number(0.01, "hours"), "a session ends when it was not used for so long")
     session_days: float = key("7", read.number(0.01, "days"), "a session ends after this time, even if it is used")
@@ -80,6 +83,8 @@ def faults(values: Mapping[Place, Any]) -> Iterator[tuple[Place, str]]:
     def value(name: str) -> Any:
         return values.get(("auth", name))
 
+    if value("require_totp") != "no" and str(value("database")).startswith(read.POSTGRES_URL) and not value("totp_key"):
+        yield ("auth", "require_totp"), "expected totp_key to be set, found none; set it to the same text at every web"
     header, groups = value("remote_user_header"), value("remote_groups_header")
     proxy = values.get(("web", "trusted_proxy"))
     if header and proxy is not None and not re.fullmatch("[0-9a-f.:]+", proxy):

@@ -39,9 +39,9 @@ class ConfigError(Exception):
         super().__init__("\n".join(self.errors))
 
 
-def sqlite_path(url: str) -> Path:
-    """The file that `[monitor] database` or `[auth] database` names."""
-    return Path(url.removeprefix(SQLITE_URL))
+def sqlite_path(url: str) -> Path | None:
+    """The file that `[monitor] database` or `[auth] database` names. None for a PostgreSQL server."""
+    return Path(url.removeprefix(SQLITE_URL)) if url.startswith(SQLITE_URL) else None
 
 
 def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
@@ -69,11 +69,13 @@ def secrets_in(source: Path) -> list[str]:
     given = _from_file(source, False, [])
     here = {place: each.text for place, each in given.items() if each.file is None}
     texts = {each: here[each.section, each.name] for each in table() if (each.section, each.name) in here}
-    # The URL of Redis is a secret only with a password in it.
+    # A URL of a server is a secret only with a password in it.
     return [
         f"[{e.section}] {e.name}"
         for e, text in texts.items()
-        if e.secret and text and (e.name != "url" or without_login(text) != text)
+        if e.secret
+        and text
+        and (e.name not in ("url", "database") or (sqlite_path(text) is None and without_login(text) != text))
     ]
 
 

@@ -156,7 +156,12 @@ class Web:
 class Monitor:
     """The history: what happened to each job."""
 
-    database: str = key("sqlite:///data/monitor.db", read.database, "database of the history")
+    database: str = key(
+        "sqlite:///data/monitor.db",
+        read.monitor_database,
+        "database of the history; of several webs, postgresql://USER:PASSWORD@HOST/DB",
+        True,
+    )
     backlog_rows: int = key(
         "1000000",
         read.whole(1),

@@ -14,10 +14,11 @@ import zoneinfo
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 Parser = Callable[[str, Path], Any]
-SQLITE_URL = "sqlite:///"
+SQLITE_URL, POSTGRES_URL = "sqlite:///", "postgresql://"
+POSTGRES = f"{POSTGRES_URL}USER:PASSWORD@HOST:PORT/DB"
 NAME = r"[A-Za-z0-9_.-]{1,64}"
 LARGEST = 1_000_000_000
 
@@ -122,6 +123,32 @@ def database(value: str, root: Path) -> str:
     if name in ("", value) or name.startswith(":") or "?" in name or not name.isprintable():
         raise Refused("sqlite:///FILE, or sqlite:////FOLDER/FILE for an absolute path")
     return f"{SQLITE_URL}{path(name, root)}"
+
+
+def monitor_database(value: str, root: Path) -> str:
+    """The URL of a SQLite file, or of a database on a PostgreSQL server."""
+    if value.startswith("postgres"):
+        return _postgres(value)
+    try:
+        return database(value, root)
+    except Refused as refused:
+        raise Refused(f"{refused.expected}, or {POSTGRES}") from None
+
+
+def _postgres(value: str) -> str:
+    # Never shown, because a password with a wrong character in it may end before the @.
+    try:
+        parts = urlsplit(value)
+        _ = parts.port
+        options = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)))
+    except ValueError:
+        expected = f"{POSTGRES} (in a password, write / ? @ : # and % as %2F %3F %40 %3A %23 and %25)"
+        raise Refused(expected, found=outline(value)) from None
+    if not value.startswith(POSTGRES_URL) or not parts.path.strip("/") or not re.fullmatch("[!-~]+", value):
+        raise Refused(POSTGRES, found=outline(value))
+    if not re.fullmatch("[a-z_][a-z0-9_]{0,40}", options.get("schema", "duey")):
+        raise Refused("schema= to be small letters, digits and _", found=f"schema={options['schema'][:80]!r}")
+    return value
 
 
 def host(value: str, root: Path) -> str:

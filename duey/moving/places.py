@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from pathlib import Path
 from typing import NamedTuple
 
-from duey.config import Settings, sqlite_path
+from duey.config import Settings
 from duey.config.table import Storage, redis_url
 from duey.config.values import NAME, SQLITE_URL, Refused, database, without_login
 from duey.moving.huey_queue import HueyQueue, RedisHueyQueue, SqliteHueyQueue
@@ -62,7 +63,9 @@ def place_of(url: str | None, settings: Settings, name: str | None = None) -> Pl
         if url.startswith(REDIS):
             redis_url(url, settings.root)
         else:
-            return Place(replace(storage, backend="sqlite", path=sqlite_path(database(url, settings.root))))
+            return Place(
+                replace(storage, backend="sqlite", path=Path(database(url, settings.root).removeprefix(SQLITE_URL)))
+            )
     except Refused:
         shown = re.sub(r":[^/].*@", ":***@", url)[:80]
         raise MoveRefused(

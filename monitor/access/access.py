@@ -17,7 +17,7 @@ from duey.config import Settings
 from duey.monitor.access.accounts import ADMIN, Accounts
 from duey.monitor.access.audit import Audit
 from duey.monitor.access.csrf import Csrf
-from duey.monitor.access.database import Database
+from duey.monitor.access.database import database
 from duey.monitor.access.login.proxied import NO_GROUPS, GroupRoles, ProxyUsers
 from duey.monitor.access.login.second_factor import SecondFactors
 from duey.monitor.access.login.throttle import Devices, Throttle
@@ -40,7 +40,8 @@ class FirstSecrets:
 class Access:
     """Access to the monitor. `login_attempts`: failures per 15 minutes and address. `service`: not allowed as password.
 
-    Raises ValueError if `database_url` is not `sqlite:///FILE`. The disk is first used by a method.
+    Raises ValueError if `database_url` is neither `sqlite:///FILE` nor `postgresql://...`. The first method uses the
+    disk or the server.
     """
 
     def __init__(
@@ -55,7 +56,7 @@ class Access:
         roles: GroupRoles = NO_GROUPS,
         totp_key: str = "",
     ) -> None:
-        self._database = Database(database_url)
+        self._database = database(database_url)
         self.audit = Audit(self._database, audit_days, clock)
         self.csrf = Csrf(self._database)
         throttle = Throttle(self._database, login_attempts, clock)
@@ -76,7 +77,7 @@ class Access:
         )  # fmt: skip
 
     def prepare(self) -> None:
-        """Create, check and migrate the file now, so that a start fails with a message. Raises AccessUnavailable."""
+        """Create, check and migrate the tables now, so that a start fails with a message. Raises AccessUnavailable."""
         self._database.prepare()
 
     def lacks(self) -> tuple[str, ...]:

@@ -14,7 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from peewee import IntegrityError, SqliteDatabase, fn
+import peewee
+from peewee import Case, IntegrityError
 
 from duey.monitor.access import security
 from duey.monitor.access.audit import WEB, Audit
@@ -31,7 +32,7 @@ from duey.monitor.access.errors import (
 from duey.monitor.access.login import passwords
 from duey.monitor.access.login.throttle import Devices, Throttle, source_key
 from duey.monitor.access.schema import ACCOUNTS, SESSIONS
-from duey.monitor.access.text import checked_name, possible_name
+from duey.monitor.access.text import checked_name, in_order, is_named, possible_name
 
 ADMIN, VIEWER = "admin", "viewer"
 ROLES = (ADMIN, VIEWER)
@@ -155,7 +156,7 @@ class Accounts:
         if not passwords.matches(password, known.hash if known else None) or known is None:
             return None
         now = self._clock()
-        login_at = now if has_session else fn.IIF(A.second_factor_at.is_null(), now, A.last_login_at)
+        login_at = now if has_session else Case(None, [(A.second_factor_at.is_null(), now)], A.last_login_at)
         changes: dict[str, Any] = {"last_login_at": login_at}
         if known.hash.cost != passwords.COST:
             changes.update(_columns(passwords.hashed(password)))
@@ -176,7 +177,7 @@ class Accounts:
     def list(self) -> tuple[Account, ...]:
         """Return all accounts, by name."""
         with self._database.reading() as db:
-            return tuple(Account(**row) for row in ACCOUNTS.select(*PUBLIC).order_by(A.name).execute(db))
+            return tuple(Account(**row) for row in ACCOUNTS.select(*PUBLIC).order_by(in_order(A.name)).execute(db))
 
     def exist(self) -> bool:
         """Return whether there is any account."""
@@ -204,7 +205,7 @@ class Accounts:
             ACCOUNTS.delete().where(A.id == account.id).execute(db)
 
     def _credentials(self, name: str) -> _Credentials | None:
-        query = ACCOUNTS.select(A.id, A.password_version, *PASSWORD).where(A.name == possible_name(name))
+        query = ACCOUNTS.select(A.id, A.password_version, *PASSWORD).where(is_named(A.name, name))
         with self._database.reading() as db:
             row = query.tuples().get(db)
         if row is None:
@@ -222,8 +223,8 @@ class _Credentials:
     hash: passwords.Hash
 
 
-def _found(db: SqliteDatabase, name: str, seen: str | None = None) -> Account:
-    row = ACCOUNTS.select(*PUBLIC).where(A.name == possible_name(name)).get(db)
+def _found(db: peewee.Database, name: str, seen: str | None = None) -> Account:
+    row = ACCOUNTS.select(*PUBLIC).where(is_named(A.name, name)).get(db)
     if row is None:
         raise UnknownAccount(name, [name for (name,) in ACCOUNTS.select(A.name).tuples().execute(db)])
     account = Account(**row)
@@ -232,7 +233,7 @@ def _found(db: SqliteDatabase, name: str, seen: str | None = None) -> Account:
     return account
 
 
-def _protect_last_admin(db: SqliteDatabase, account: Account) -> None:
+def _protect_last_admin(db: peewee.Database, account: Account) -> None:
     # The caller's transaction holds the write lock, so two admins cannot remove each other.
     if account.is_admin and ACCOUNTS.select().where(A.role == ADMIN).count(db) == 1:
         raise LastAdmin(account.name)

@@ -1,39 +1,71 @@
-"""The access database: one SQLite file. If it disappears, it is not replaced by a new one.
+"""The access database: a SQLite file, or tables on a PostgreSQL server.
 
 The first use in a process creates the file (mode 0600) and its folder, and checks the whole file. If the file
-vanishes after that, it is an error, because a new file would have no accounts.
+vanishes after that, it is an error, because a new file would have no accounts. The same holds for the tables.
 """
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from pathlib import Path
 
 from peewee import SqliteDatabase
 
 from duey import files as config_files
+from duey.monitor import postgres_database
 from duey.monitor.access.errors import AccessUnavailable, SchemaTooNew
 from duey.monitor.access.schema import ACCESS_SCHEMA, MIGRATIONS
-from duey.monitor.sqlite_file import Migration, Opened, SqliteFile
+from duey.monitor.access.schema_postgres import MIGRATIONS as POSTGRES_MIGRATIONS
+from duey.monitor.database import Migration, MonitorDatabase, Opened
+from duey.monitor.sqlite_file import SqliteFile
 
 BUSY_TIMEOUT_S = 5.0
 
 
-class Database(SqliteFile):
+class Database(MonitorDatabase):
     """Accounts, sessions, tokens, secrets and the audit log. Methods raise AccessUnavailable or a subclass."""
 
     what = "the access database"
     setting = "[auth] database"
     schema = ACCESS_SCHEMA
-    # FULL: a revoked token or a changed password must survive a power cut.
-    pragmas = (("synchronous", "FULL"), ("foreign_keys", 1))
     trouble = AccessUnavailable
     too_new = SchemaTooNew
+    key_file: Path | None  # where the key of second factors is, if no setting gives it
+    ever_numbered: str  # SQL whose row says that a table (`tokens`) ever had one
+
+
+def database(url: str) -> Database:
+    """The database of `sqlite:///FILE` or `postgresql://...`. Raises ValueError for another URL."""
+    return Server(url) if url.startswith(postgres_database.PREFIX) else File(url)
+
+
+class Server(Database, postgres_database.PostgresDatabase):
+    """Tables on a PostgreSQL server."""
+
+    part = "access"
+    key_file = None
+    # What was rolled back counts, too: then there is no first token, and a person makes one.
+    ever_numbered = "SELECT 1 WHERE pg_sequence_last_value('tokens_id_seq') IS NOT NULL"
+
+    def __init__(
+        self, url: str, migrations: Sequence[Migration] = POSTGRES_MIGRATIONS, busy_timeout_s: float = BUSY_TIMEOUT_S
+    ) -> None:
+        super().__init__(url, migrations, busy_timeout_s)
+
+
+class File(Database, SqliteFile):
+    """A SQLite file."""
+
+    # FULL: a revoked token or a changed password must survive a power cut.
+    pragmas = (("synchronous", "FULL"), ("foreign_keys", 1))
+    ever_numbered = "SELECT seq FROM sqlite_sequence WHERE name = 'tokens' AND seq > 0"
 
     def __init__(
         self, url: str, migrations: Sequence[Migration] = MIGRATIONS, busy_timeout_s: float = BUSY_TIMEOUT_S
     ) -> None:
         super().__init__(url, migrations, busy_timeout_s)
+        self.key_file = self.path.with_suffix(".key")
 
     def _open(self) -> Opened:
         config_files.make_folder(self.path.parent)

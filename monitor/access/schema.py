@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from peewee import Table
 
-from duey.monitor.sqlite_file import Migration
+from duey.monitor.database import Migration
 
 ACCESS_SCHEMA = Table("access_schema")
 ACCOUNTS = Table("accounts")

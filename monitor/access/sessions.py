@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from peewee import Expression, Select, SqliteDatabase, fn
+import peewee
+from peewee import Expression, Select, fn
 
 from duey.monitor.access.accounts import PUBLIC, Account
 from duey.monitor.access.database import Database
@@ -130,7 +131,7 @@ class Sessions:
             return dict(counting.group_by(S.account_id).tuples().execute(db))
 
 
-def _sessions(db: SqliteDatabase, which: Expression) -> Iterator[Session]:
+def _sessions(db: peewee.Database, which: Expression) -> Iterator[Session]:
     query: Select = SESSIONS.join(ACCOUNTS, on=A.id == S.account_id).select(*OWN, *PUBLIC)
     rows: Any = query.where(which).order_by(S.last_seen_at.desc(), S.id.desc()).tuples().execute(db)
     for row in rows:

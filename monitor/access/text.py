@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+from typing import Any
+
+from peewee import Expression, fn
 
 from duey.monitor.access.errors import InvalidInput
 
@@ -21,7 +24,17 @@ def possible_name(name: str) -> str:
     return name if NAME.fullmatch(name) else ""
 
 
+def is_named(column: Any, name: str) -> Expression:
+    """Return the condition that a column has this name, without regard to case."""
+    return in_order(column) == possible_name(name).lower()
+
+
+def in_order(column: Any) -> Any:
+    """Return what names are compared and sorted by."""
+    return fn.LOWER(column)
+
+
 def bounded(text: str, limit: int) -> str:
-    """Return at most `limit` characters that SQLite can store."""
-    # Replace lone surrogates (possible in JSON), which cannot be encoded.
-    return text[:limit].encode("utf-8", "replace").decode("utf-8")
+    """Return at most `limit` characters that a database can store."""
+    # Replace lone surrogates (possible in JSON), which cannot be encoded, and NUL, which PostgreSQL refuses.
+    return text[:limit].replace("\0", "?").encode("utf-8", "replace").decode("utf-8")

@@ -17,12 +17,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from peewee import IntegrityError, SqliteDatabase
+import peewee
+from peewee import IntegrityError
 
 from duey.monitor.access.database import Database
 from duey.monitor.access.errors import ChangedSince, InvalidInput, TokenExists, UnknownToken
 from duey.monitor.access.schema import TOKENS
-from duey.monitor.access.text import checked_name, possible_name
+from duey.monitor.access.text import checked_name, in_order, is_named
 
 READ, ENQUEUE, ADMIN = SCOPES = ("read", "enqueue", "admin")
 PREFIX = "duy_"
@@ -96,7 +97,7 @@ class Tokens:
                 TOKENS.insert(expires_at=None if expires_s is None else now + expires_s, **row).execute(db)
             except IntegrityError:
                 raise TokenExists(name) from None
-            return _token(TOKENS.select(*PUBLIC).where(T.name == name).get(db)), secret
+            return _token(TOKENS.select(*PUBLIC).where(is_named(T.name, name)).get(db)), secret
 
     def find(self, secret: str) -> Token | None:
         """Return the token of a secret, or None if it is unknown, expired, or revoked more than `CACHE_S` ago."""
@@ -161,14 +162,14 @@ class Tokens:
             TOKENS.delete().where(T.id == token.id).execute(db)
         self._cache.clear()
 
-    def _seen(self, db: SqliteDatabase, name: str, seen: str | None) -> Token:
+    def _seen(self, db: peewee.Database, name: str, seen: str | None) -> Token:
         token = self._named(db, name)
         if seen not in (None, token.version):
             raise ChangedSince(token.name)
         return token
 
-    def _named(self, db: SqliteDatabase, name: str) -> Token:
-        row = TOKENS.select(*PUBLIC).where(T.name == possible_name(name)).get(db)
+    def _named(self, db: peewee.Database, name: str) -> Token:
+        row = TOKENS.select(*PUBLIC).where(is_named(T.name, name)).get(db)
         if row is None:
             raise UnknownToken(name, [name for (name,) in TOKENS.select(T.name).tuples().execute(db)])
         return _token(row)
@@ -176,12 +177,12 @@ class Tokens:
     def list(self) -> tuple[Token, ...]:
         """Return all tokens, by name."""
         with self._database.reading() as db:
-            return tuple(_token(row) for row in TOKENS.select(*PUBLIC).order_by(T.name).execute(db))
+            return tuple(_token(row) for row in TOKENS.select(*PUBLIC).order_by(in_order(T.name)).execute(db))
 
     def ever_made(self) -> bool:
         """Return whether there ever was a token, even if it is revoked."""
         with self._database.reading() as db:
-            return bool(db.execute_sql("SELECT seq FROM sqlite_sequence WHERE name = 'tokens' AND seq > 0").fetchone())
+            return bool(db.execute_sql(self._database.ever_numbered).fetchone())
 
     def _touch(self, token: Token, is_previous: bool, now: float) -> None:
         used = token.previous_used_at if is_previous else token.last_used_at

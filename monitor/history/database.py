@@ -14,13 +14,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import peewee
 from peewee import SqliteDatabase
 
 from duey import files as config_files
 from duey.files import SIDE_FILES
+from duey.monitor.database import Identity, Migration, Opened
 from duey.monitor.history.errors import HistoryBroken, HistoryGone, HistoryTooNew, HistoryUnavailable, classify
 from duey.monitor.history.schema import HISTORY_SCHEMA, LATER_TABLES, MIGRATIONS, TABLES
-from duey.monitor.sqlite_file import Identity, Migration, Opened, SqliteFile
+from duey.monitor.sqlite_file import SqliteFile
 
 BUSY_TIMEOUT_S = 2.0
 JOURNAL_BYTES = 64 << 20  # the write-ahead log is cut to this size after a checkpoint
@@ -126,7 +128,7 @@ class Database(SqliteFile):
         if database.pragma("page_count") == 0:
             database.pragma("auto_vacuum", "INCREMENTAL")  # only possible before the first table
 
-    def _version(self, database: SqliteDatabase) -> int | None:
+    def _version(self, database: peewee.Database) -> int | None:
         version = super()._version(database)
         if version is None:
             return None

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from peewee import Table
 
-from duey.monitor.sqlite_file import Migration
+from duey.monitor.database import Migration
 
 HISTORY_SCHEMA = Table("books_schema")  # its name in every released file
 JOBS = Table("jobs")

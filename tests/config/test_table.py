@@ -78,12 +78,14 @@ def test_settings_are_frozen_and_hide_secrets_in_their_repr(tmp_path):
     variables = {key.variable: "hunter2" for key in TABLE if key.secret}
     variables["DUEY_AUTH_TOTP_KEY"] = "hunter2_" * 4
     variables["DUEY_STORAGE_URL"] = "redis://:hunter2@127.0.0.1:6379/0"
+    for section in ("MONITOR", "AUTH"):
+        variables[f"DUEY_{section}_DATABASE"] = "postgresql://duey:hunter2@db/duey"
     urls = {f"DUEY_ALERTS_{kind}" for kind in ("WEBHOOK", "NTFY", "SLACK", "APPRISE")}
     urls |= {"DUEY_PERIODIC_HEARTBEAT_URL", "DUEY_ALERTS_PEERS"}
     variables |= {name: "https://example.org/hunter2" for name in urls}
     variables["DUEY_ALERTS_NTFY"] += " token=hunter2"
     settings = config.load(tmp_path / "config.ini", variables)
-    assert len(variables) == 14
+    assert len(variables) == 16
     assert settings.alerts.ntfy[0].token == settings.alerts.webhook_secret == "hunter2"
     assert settings.smtp.password == settings.tasks.secret == settings.auth.metrics_token == "hunter2"
     assert "hunter2" not in repr(settings) + repr(settings.alerts.ntfy)

@@ -118,6 +118,26 @@ def test_the_nearest_spelling_is_offered(section, name, text, nearest, tmp_path)
 def test_sqlite_path_is_the_file_of_the_url():
     assert config.sqlite_path(read("auth", "database", "sqlite:///a b/x.db")) == Path("/srv/duey/a b/x.db")
     assert config.sqlite_path(read("auth", "database", "sqlite:////x.db")) == Path("/x.db")
+    assert config.sqlite_path(read("auth", "database", "postgresql://db/duey")) is None
+
+
+@rows("section", ["monitor", "auth"])
+def test_a_database_on_postgresql_is_kept_as_written_and_never_shown(section):
+    for url in (
+        "postgresql://duey:p%40ss@db.internal:5432/duey?schema=billing&sslmode=verify-full",
+        "postgresql:///duey?host=/run/postgresql", "postgresql://[::1]:5432/duey",
+    ):  # fmt: skip
+        assert read(section, "database", url) == url
+    for url, expected in (
+        ("postgresql://duey:hunter2@db", "expected postgresql://USER"), ("postgres://a:hunter2@db/d", "expected postg"),
+        ("postgresql://duey:hunter#2@db/duey", "write / ? @ : # and % as %2F"),
+        ("postgresql://duey:hunter/2@db/duey", "write / ? @ : # and % as %2F"),
+        ("postgresql://duey:hunter2@db/duey?schema=Duey", "expected schema= to be small letters"),
+    ):  # fmt: skip
+        with pytest.raises(Refused) as refused:
+            read(section, "database", url)
+        assert f"expected {refused.value.expected}".startswith(expected) or expected in refused.value.expected
+        assert "hunter" not in refused.value.expected + refused.value.found and refused.value.found
 
 
 @given(st.text())

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import multiprocessing
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
 from duey.monitor.access.login import passwords
-from duey.monitor.sqlite_file import SqliteFile
+from duey.monitor.database import MonitorDatabase
 
 START = 1_800_000_000.0  # a whole minute
 PATIENCE_S = 60
@@ -37,16 +40,58 @@ def cheap_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def databases(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[SqliteFile]]:
+def databases(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[MonitorDatabase]]:
     """All files of the monitor that a test uses; the connections of its thread are ended with it."""
-    made: list[SqliteFile] = []
-    real = SqliteFile.__init__
+    made: list[MonitorDatabase] = []
+    real = MonitorDatabase.__init__
 
-    def noted(self: SqliteFile, *args: object) -> None:
+    def noted(self: MonitorDatabase, *args: object) -> None:
         real(self, *args)  # type: ignore[arg-type]
         made.append(self)
 
-    monkeypatch.setattr(SqliteFile, "__init__", noted)
+    monkeypatch.setattr(MonitorDatabase, "__init__", noted)
     yield made
     for database in made:
         database.close()
+
+
+Work = Callable[[int], Any]
+
+
+@pytest.fixture
+def at_once(databases: list[MonitorDatabase]) -> Callable[[Work], list[Any]]:
+    """Run `work(n)` in two processes of eight threads, released at the same moment; what each returned or raised."""
+    context = multiprocessing.get_context("fork")
+
+    def run(work: Work) -> list[Any]:
+        barrier, queue = context.Barrier(16), context.Queue()
+
+        def one(n: int) -> None:
+            barrier.wait(PATIENCE_S)
+            try:
+                outcome = work(n)
+            except Exception as error:
+                outcome = error
+            finally:
+                for database in list(databases):
+                    database.close()
+            queue.put(outcome)
+
+        def eight(first: int) -> None:
+            threads = [threading.Thread(target=one, args=(n,)) for n in range(first, first + 8)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join(PATIENCE_S)
+
+        children = [context.Process(target=eight, args=(first,)) for first in (0, 8)]
+        for child in children:
+            child.start()
+        try:
+            return [queue.get(timeout=PATIENCE_S) for _ in range(16)]
+        finally:
+            for child in children:
+                child.join(PATIENCE_S)
+                child.kill()
+
+    return run

@@ -41,7 +41,7 @@ class Kind(NamedTuple):
 
 KINDS = {
     "access": Kind(
-        access_file.Database, access_schema.MIGRATIONS, access.AccessUnavailable, access.SchemaTooNew, "tokens",
+        access_file.File, access_schema.MIGRATIONS, access.AccessUnavailable, access.SchemaTooNew, "tokens",
         "INSERT INTO tokens (name, digest, scopes, created_at) VALUES ('t', x'00', 'read', 0)", "access_schema",
     ),
     "history": Kind(

@@ -18,6 +18,8 @@ TOOLS = {
     "systemd_analyze": ("systemd-analyze", ("systemd-analyze",), ("systemd",)),
     "compose": ("docker-compose", ("docker-compose",), ("docker-compose",)),
     "caddy": ("a Caddy", ("caddy",), ("caddy",)),
+    # "postgres" stands in a folder that is on nobody's PATH
+    "postgres_server": ("a PostgreSQL server", ("pg_ctlcluster",), ("postgresql",)),
     "logrotate": ("logrotate", ("logrotate",), ("logrotate",)),
     "redis_with_tls": ("a redis-server with TLS", ("redis-server",), ("redis-server",)),  # that of the wheel has none
 }

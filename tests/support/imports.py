@@ -16,6 +16,7 @@ STANDARD_LIBRARY = sys.stdlib_module_names | {"annotationlib", "compression", "t
 BASE = (
     "duey.errors", "duey.clock", "duey.faults", "duey.files", "duey.schema_copy", "duey.os_process", "duey.model",
 )  # fmt: skip
+DATABASES = ("duey.monitor.database", "duey.monitor.sqlite_file", "duey.monitor.postgres_database")
 LOW = (*BASE, "duey.payload", "duey.tasks", "duey.scheduling")
 
 ROOMS: dict[str, tuple[str, ...]] = {
@@ -42,11 +43,11 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "duey.worker": (*LOW, "duey.storage", "duey.execution", "duey.config", "huey"),
     "duey.moving": (*LOW, "duey.config", "duey.storage", "duey.control", "huey", "redis"),
     "duey.control": (*LOW, "duey.storage", "duey.execution", "huey", "pydantic", "pydantic_core"),
-    # one file: what the databases of both its rooms share
-    "duey.monitor": ("duey.files", "duey.schema_copy", "peewee"),
-    "duey.monitor.history": ("duey.config", *BASE, "duey.payload.plain", "duey.monitor.sqlite_file", "peewee",
-    "playhouse"), "duey.monitor.access": ("duey.config", "duey.files", "duey.monitor.sqlite_file", "peewee",
-    "playhouse"), "duey.monitor.web": (
+    # what the databases of both its rooms share
+    "duey.monitor": ("duey.files", "duey.schema_copy", "peewee", "playhouse", "psycopg"),
+    "duey.monitor.history": ("duey.config", *BASE, "duey.payload.plain", *DATABASES, "peewee", "playhouse"),
+    "duey.monitor.access": ("duey.config", "duey.files", *DATABASES, "peewee", "playhouse"),
+    "duey.monitor.web": (
         *BASE, "duey.payload.plain", "duey.control", "duey.config", "duey.monitor.history", "duey.monitor.access",
         "duey.alerts", "bottle", "segno",
     ),

@@ -41,7 +41,8 @@ def data_files(settings: Any) -> Iterator[Finding]:
     """Who else can read or write the databases, their side files and the backups, and to whom they belong."""
     seen = [Path(f"{path}{ending}") for path in databases(settings).values() for ending in ("", *files.SIDE_FILES)]
     backup = Path(settings.periodic.backup_folder)
-    seen.append(config.sqlite_path(settings.auth.database).with_suffix(".key"))
+    if access := config.sqlite_path(settings.auth.database):
+        seen.append(access.with_suffix(".key"))
     seen += [*backup.glob("*.db"), *backup.glob("*/*.db"), *folders(settings)]
     stats = {path: path.stat() for path in seen if path.exists()}
     if not stats:

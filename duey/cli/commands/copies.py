@@ -37,7 +37,8 @@ PART = 4 << 20  # bytes that are copied at a time
 
 def databases(settings: Any) -> dict[str, Path]:
     """The SQLite files of the service by role, in the order in which they are copied. A link stays a link."""
-    found = {"monitor": sqlite_path(settings.monitor.database), "access": sqlite_path(settings.auth.database)}
+    urls = {"monitor": settings.monitor.database, "access": settings.auth.database}
+    found = {role: path for role, url in urls.items() if (path := sqlite_path(url))}
     if settings.storage.backend == "sqlite":
         found = {"queue": Path(settings.storage.path), **found}
     return {role: path.resolve() for role, path in found.items()}

@@ -15,7 +15,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from peewee import SqliteDatabase
+import peewee
 
 from duey.config.auth import Auth
 from duey.monitor.access import security
@@ -27,7 +27,7 @@ from duey.monitor.access.errors import InvalidInput, LocalAccount, NotInGroup, P
 from duey.monitor.access.login.passwords import COST, SALT_BYTES
 from duey.monitor.access.schema import ACCOUNTS
 from duey.monitor.access.sessions import Session
-from duey.monitor.access.text import bounded, checked_name, possible_name
+from duey.monitor.access.text import bounded, checked_name, is_named, possible_name
 
 GROUPS_CHARS = 16_000
 _SEPARATOR = re.compile(r"[,|]")
@@ -118,8 +118,8 @@ def _text(value: str) -> str:
     return value.encode("latin-1", "replace").decode("utf-8", "replace")
 
 
-def _named(db: SqliteDatabase, name: str) -> Account | None:
-    row = ACCOUNTS.select(*PUBLIC).where(A.name == name).get(db)
+def _named(db: peewee.Database, name: str) -> Account | None:
+    row = ACCOUNTS.select(*PUBLIC).where(is_named(A.name, name)).get(db)
     if row is None:
         return None
     account = Account(**row)

@@ -25,10 +25,11 @@ import secrets
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from peewee import SqliteDatabase
+import peewee
 
 from duey import files as config_files
 from duey.monitor.access import security
@@ -74,7 +75,7 @@ class SecondFactors:
         self._database, self._throttle, self._clock = database, throttle, clock
         self._issuer, self._given_key = issuer, key
         self._own_key = secrets.token_bytes(KEY_BYTES)  # of this process
-        self.key_file = database.path.with_suffix(".key")
+        self.key_file = database.key_file
 
     def begin(self, account: Account) -> Enrolment:
         """Make a secret, which counts once it is confirmed. It replaces one that was not. Raises ProxyAccount,
@@ -83,8 +84,14 @@ class SecondFactors:
             raise ProxyAccount(account.name)
         key, nonce = self._key(make=True), secrets.token_bytes(KEY_BYTES)
         if not key:
-            reason = f"needs the file {self.key_file.name} beside it, which is not whole"
-            raise AccessUnavailable(str(self._database.path), f"{reason}: restore it, or remove it to have one made")
+            if self.key_file is None:
+                reason = "needs [auth] totp_key for a second factor: set it to the same text at every web"
+            else:
+                reason = (
+                    f"needs the file {self.key_file.name} beside it, which is not whole: restore it, or remove it to "
+                    "have one made"
+                )
+            raise AccessUnavailable(self._database.place, reason)
         row = dict(nonce=nonce, key_mark=_mark(key), last_step=0, created_at=self._clock())
         with self._database.writing() as db:
             if _is_on(db, account):
@@ -167,7 +174,7 @@ class SecondFactors:
 
     # codes
 
-    def _checked(self, db: SqliteDatabase, account: Account, code: str) -> str:
+    def _checked(self, db: peewee.Database, account: Account, code: str) -> str:
         plain = re.sub(r"[\s-]", "", code).lower()
         if len(plain) == DIGITS and plain.isascii() and plain.isdigit():
             row = SECOND_FACTORS.select().where(F.account_id == account.id).get(db)
@@ -175,7 +182,7 @@ class SecondFactors:
         mine = (R.account_id == account.id) & (R.digest == _digest(plain))
         return "recovery code" if RECOVERY_CODES.delete().where(mine).execute(db) else ""
 
-    def _accepts(self, db: SqliteDatabase, account: Account, row: dict[str, Any], code: str) -> bool:
+    def _accepts(self, db: peewee.Database, account: Account, row: dict[str, Any], code: str) -> bool:
         secret, now = self._secret_of(row, account), int(self._clock()) // STEP_S
         given = re.sub(r"\s", "", code).encode("utf-8", "surrogatepass")
         for step in range(now - DRIFT_STEPS, now + DRIFT_STEPS + 1):
@@ -203,37 +210,40 @@ class SecondFactors:
         """Return the key; b"" if there is none, or its file is not whole. `make` makes the file."""
         if self._given_key:
             return self._given_key.encode()
+        if (file := self.key_file) is None:
+            return b""
         try:
-            if make and not self.key_file.exists():
-                self._make_key_file()
-            key = self.key_file.read_bytes()
+            if make and not file.exists():
+                _make_key_file(file)
+            key = file.read_bytes()
             return key if len(key) >= KEY_BYTES else b""
         except FileNotFoundError:
             return b""
         except OSError as error:
-            reason = f"needs the file {self.key_file.name} beside it, which cannot be used ({error.strerror})"
-            raise AccessUnavailable(str(self._database.path), f"{reason}: let this process read and write it") from None
-
-    def _make_key_file(self) -> None:
-        # Written aside and linked: another process sees the whole key or none, and only the first of two makes it.
-        # Of this call alone: another one that wrote into it would write into the linked key.
-        aside = self.key_file.with_name(f"{self.key_file.name}.{secrets.token_hex(8)}")
-        config_files.make_file(aside)
-        try:
-            aside.write_bytes(secrets.token_bytes(KEY_BYTES))
-            config_files.sync(aside)
-            with contextlib.suppress(FileExistsError):
-                os.link(aside, self.key_file)
-            config_files.sync(self.key_file.parent)
-        finally:
-            aside.unlink()
+            reason = f"needs the file {file.name} beside it, which cannot be used ({error.strerror})"
+            raise AccessUnavailable(self._database.place, f"{reason}: let this process read and write it") from None
 
 
-def _is_on(db: SqliteDatabase, account: Account) -> bool:
+def _make_key_file(file: Path) -> None:
+    # Written aside and linked: another process sees the whole key or none, and only the first of two makes it.
+    # Of this call alone: another one that wrote into it would write into the linked key.
+    aside = file.with_name(f"{file.name}.{secrets.token_hex(8)}")
+    config_files.make_file(aside)
+    try:
+        aside.write_bytes(secrets.token_bytes(KEY_BYTES))
+        config_files.sync(aside)
+        with contextlib.suppress(FileExistsError):
+            os.link(aside, file)
+        config_files.sync(file.parent)
+    finally:
+        aside.unlink()
+
+
+def _is_on(db: peewee.Database, account: Account) -> bool:
     return bool(ACCOUNTS.select(A.id).where((A.id == account.id) & A.second_factor_at.is_null(False)).exists(db))
 
 
-def _new_codes(db: SqliteDatabase, account: Account) -> list[str]:
+def _new_codes(db: peewee.Database, account: Account) -> list[str]:
     made = [base64.b32encode(secrets.token_bytes(RECOVERY_BYTES)).decode().lower() for _ in range(RECOVERY_CODES_MADE)]
     RECOVERY_CODES.delete().where(R.account_id == account.id).execute(db)
     RECOVERY_CODES.insert([{R.digest: _digest(each), R.account_id: account.id} for each in made]).execute(db)

@@ -18,7 +18,8 @@ import secrets
 from collections.abc import Callable
 from typing import Any
 
-from peewee import Expression, SqliteDatabase
+import peewee
+from peewee import Expression
 
 from duey.monitor.access.csrf import Csrf
 from duey.monitor.access.database import Database
@@ -64,7 +65,7 @@ class Throttle:
     def admit(self, address: str, account: str, device: str = "") -> int:
         """Count one attempt; return how many are left. Raises TooManyAttempts, and then counts nothing."""
         # All texts that cannot be a name share the key '', which is no account.
-        source, account = source_key(address, device), possible_name(account)
+        source, account = source_key(address, device), possible_name(account).lower()
         with self._database.writing() as db:
             # Read the clock under the lock, or it could be behind the times of other attempts.
             now = self._clock()
@@ -80,20 +81,20 @@ class Throttle:
 
     def forgive(self, account: str, address: str | None = None, device: str = "") -> None:
         """Delete the attempts on this account, from this address and device or from all."""
-        forgiven = T.account == possible_name(account)
+        forgiven = T.account == possible_name(account).lower()
         if address is not None:
             # Only on this account. Otherwise an attacker could reset the limit by logging in to an own account.
             forgiven &= T.address.in_([source_key(address), source_key(address, device)])
         with self._database.writing() as db:
             ATTEMPTS.delete().where(forgiven).execute(db)
 
-    def _free_at(self, db: SqliteDatabase, mine: Expression) -> float:
+    def _free_at(self, db: peewee.Database, mine: Expression) -> float:
         """Return when the next attempt is free, as a time; 0.0 if it is now."""
         latest_first = ATTEMPTS.select(T.at).where(mine).order_by(T.at.desc())
         at: Any = latest_first.offset(self._limit - 1).limit(1).scalar(db)
         return 0.0 if at is None else at + WINDOW_S
 
-    def _next_at(self, db: SqliteDatabase, source: str, account: str) -> float:
+    def _next_at(self, db: peewee.Database, source: str, account: str) -> float:
         """Return when an address that has tried this account may try again; 0.0 if it need not wait."""
         on_account = T.account == account
         failures = int(ATTEMPTS.select().where(on_account).count(db))

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from duey.monitor.access import Access, AccessUnavailable
-from duey.monitor.access.database import Database
+from duey.monitor.access.database import File
 from duey.monitor.access.schema import MIGRATIONS, TOKENS
 from tests.monitor.conftest import START, Clock
 from tests.support.file_errors import one_sentence
@@ -37,7 +37,7 @@ def digest(text: str) -> str:
 
 
 def test_accounts_sessions_and_tokens_of_the_first_version_go_on(url: str) -> None:
-    with Database(url, migrations=MIGRATIONS[:1]).writing() as db:
+    with File(url, migrations=MIGRATIONS[:1]).writing() as db:
         for statement in (
             "INSERT INTO accounts VALUES (1, 'ada', 'admin', x'00', x'00', 2, 8, 1, 1, 5.0, NULL)",
             f"INSERT INTO sessions VALUES (1, x'{digest('cookie')}', 1, {START}, {START + 9}, {START}, '', '')",
@@ -52,12 +52,12 @@ def test_accounts_sessions_and_tokens_of_the_first_version_go_on(url: str) -> No
 
 def test_only_one_of_many_starts_makes_and_migrates_the_file(url: str, at_once: Callable[..., list[Any]]) -> None:
     def start(n: int) -> int:
-        with Database(url, migrations=NEXT).writing() as db:
+        with File(url, migrations=NEXT).writing() as db:
             TOKENS.insert(name=f"t{n}", digest=bytes([n]), scopes="read", created_at=0.0).execute(db)
             return int(db.execute_sql("SELECT version FROM access_schema").fetchone()[0])
 
     assert at_once(start) == [len(NEXT)] * 16
-    with Database(url, migrations=NEXT).reading() as db:
+    with File(url, migrations=NEXT).reading() as db:
         assert TOKENS.select().count(db) == 16
 
 

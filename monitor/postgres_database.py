@@ -1,0 +1,183 @@
+"""A database of the monitor on a PostgreSQL server, for several webs at once.
+
+Its tables stand in a schema of their own (`duey_access`, `duey_history`), so that accounts, history and several
+services (`?schema=NAME`) share one database, and a GRANT or a pg_dump can name one of them. Each process has a pool
+of connections; a thread takes one at its first use and gives it back with `close`.
+
+One writer at a time, as with SQLite: a transaction of `writing` begins with an advisory lock of the schema, which the
+server releases with the transaction, however it ends. So what is read after it (is this the last admin? how many
+attempts?) is still true when it commits. The migration takes the same lock: of webs that start at once, one migrates.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
+
+import peewee
+from playhouse.pool import PooledPostgresqlDatabase
+
+from duey.monitor.database import Migration, MonitorDatabase, Opened
+from duey.monitor.postgres_errors import Place, reason
+
+try:
+    import psycopg
+except ImportError:  # without the extra `postgres`
+    psycopg = None  # type: ignore[assignment]
+
+logger = logging.getLogger("duey.monitor")
+PREFIX = "postgresql://"
+SCHEMA = "duey"  # before _access and _history
+STATEMENT_TIMEOUT_S = 60
+MIGRATION_LOCK_S = 600  # how long another web may take to migrate
+# A web that is stopped, or cut off, within a transaction would keep all others from writing.
+IDLE_IN_TRANSACTION_S = 60
+CONNECT_TIMEOUT_S = 5
+AGAIN_AFTER_S = 1.0
+STALE_AFTER_S = 600
+DEAD_PEER = dict(keepalives_idle=30, keepalives_interval=10, keepalives_count=3, tcp_user_timeout=10_000)
+
+
+class Pool(PooledPostgresqlDatabase):
+    """Connections of one process. There are at most as many as threads, so none ever waits for one."""
+
+    def __init__(self, parameters: dict[str, Any]) -> None:
+        self._failed_at, self._failure = 0.0, ""
+        super().__init__(
+            parameters.pop("dbname"), max_connections=None, stale_timeout=STALE_AFTER_S, autoconnect=False,
+            prefer_psycopg3=True, **parameters,
+        )  # fmt: skip
+
+    def _connect(self) -> Any:
+        # Threads connect one after the other. Of a server that is gone they would all wait for the time-out.
+        if self._failure and time.monotonic() < self._failed_at + AGAIN_AFTER_S:
+            raise psycopg.OperationalError(self._failure)
+        try:
+            connection = super()._connect()
+        except psycopg.OperationalError as error:
+            self._failed_at, self._failure = time.monotonic(), str(error)
+            raise
+        self._failure = ""
+        return connection
+
+
+class PostgresDatabase(MonitorDatabase):
+    """`url` is `postgresql://USER:PASSWORD@HOST:PORT/DB`, with options of libpq and `schema=NAME` behind a `?`, else
+    ValueError."""
+
+    part: str  # the end of the schema's name
+
+    def __init__(self, url: str, migrations: Sequence[Migration], busy_timeout_s: float) -> None:
+        parts = urlsplit(url)
+        options = dict(parse_qsl(parts.query, keep_blank_values=True))
+        base = options.pop("schema", SCHEMA)
+        name = unquote(parts.path.strip("/"))
+        if not url.startswith(PREFIX) or not name or not re.fullmatch("[a-z_][a-z0-9_]{0,40}", base):
+            raise ValueError(f"{self.what}: expected postgresql://USER:PASSWORD@HOST:PORT/DB, found another URL")
+        self.schema_name = f"{base}_{self.part}"
+        self._url = urlunsplit(parts._replace(query=urlencode(options, quote_via=quote)))
+        self._name, self._user = name, unquote(parts.username or options.get("user", "USER"))
+        where = parts.netloc.rpartition("@")[2] or options.get("host", "")
+        super().__init__(f"{PREFIX}{where}/{name} (schema {self.schema_name})", migrations, busy_timeout_s)
+        digest = hashlib.sha256(f"duey {self.schema_name}".encode()).digest()
+        self._lock_key = int.from_bytes(digest[:8], "big", signed=True)
+        if psycopg is not None:
+            # executemany() is not peewee's, and raises what the driver raises.
+            self.of_values += (psycopg.DataError, psycopg.IntegrityError, psycopg.ProgrammingError)
+            self.failures += (psycopg.Error,)
+
+    @contextmanager
+    def writing(self) -> Iterator[Any]:
+        with super().writing() as database:
+            if database.transaction_depth() == 1:
+                self._lock_writers(database)
+            yield database
+
+    def write_if_free(self, query: Any) -> None:
+        with suppress(self.trouble), self.reading() as database, database.atomic():
+            database.execute_sql("SET LOCAL lock_timeout = 1")  # ms
+            query.execute(database)
+
+    def _open(self) -> Opened:
+        if psycopg is None:
+            raise self.trouble(self.place, "needs psycopg, which is not installed: run pip install 'duey[postgres]'")
+        database = Pool(self._parameters())
+        database.connect()
+        try:
+            if database.execute_sql("SHOW search_path").fetchone() != (self.schema_name,):
+                found = f"is behind a pooler that drops options: name the server itself in {self.setting}"
+                raise self.trouble(self.place, found)
+            # A look first: what is not ours, or newer, is left as it is; who only reads need not wait for who writes.
+            if self._version(database) != len(self._migrations):
+                with database.atomic():
+                    self._migrate(database)
+        except BaseException:
+            with suppress(Exception):
+                database.close_all()
+            raise
+        return Opened(database)
+
+    def _parameters(self) -> dict[str, Any]:
+        """What psycopg connects with."""
+        try:
+            given = psycopg.conninfo.conninfo_to_dict(self._url)
+        except psycopg.Error as error:
+            found = str(error).strip().partition("\n")[0]
+            raise self.trouble(
+                self.place, f"has an option that libpq refuses ({found}): correct {self.setting}"
+            ) from None
+        session = {
+            "search_path": self.schema_name,
+            "statement_timeout": f"{STATEMENT_TIMEOUT_S}s",
+            "lock_timeout": f"{self._busy_timeout_s * 1000:.0f}",
+            "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_S}s",
+        }
+        options = " ".join([*(f"-c {name}={value}" for name, value in session.items()), str(given.get("options", ""))])
+        defaults = {"connect_timeout": CONNECT_TIMEOUT_S, "application_name": f"duey {self.part}", **DEAD_PEER}
+        return {**defaults, **given, "options": options.strip()}
+
+    def _lock_writers(self, database: peewee.Database) -> None:
+        database.execute_sql("SELECT pg_advisory_xact_lock(%s)", (self._lock_key,))
+
+    def _migrate(self, database: peewee.Database) -> None:
+        database.execute_sql("SET LOCAL statement_timeout = 0")
+        database.execute_sql(f"SET LOCAL lock_timeout = '{MIGRATION_LOCK_S}s'")
+        self._lock_writers(database)
+        there = database.execute_sql("SELECT 1 FROM pg_namespace WHERE nspname = %s", (self.schema_name,))
+        if there.fetchone() is None:  # IF NOT EXISTS would need the right although there is nothing to make
+            database.execute_sql(f'CREATE SCHEMA "{self.schema_name}"')
+        super()._migrate(database)
+
+    def _foreign(self, tables: str) -> str:
+        return f"holds other tables ({tables}): add ?schema=NAME with another name to {self.setting}"
+
+    def _before_migration(self, version: int) -> None:
+        logger.warning("%s: migrating schema %d to %d", self.place, version, len(self._migrations))
+
+    def _drop(self, database: Any) -> None:
+        if not database.in_transaction():
+            with suppress(Exception):
+                database.manual_close()
+
+    def _is_of_values(self, error: BaseException) -> bool:
+        code = getattr(self._first(error), "sqlstate", None)
+        # Of the class "syntax error or access rule violation" these are no mistake in a statement of ours.
+        return code not in ("42501", "42P01", "42703", "3F000")
+
+    def _named_error(self, error: BaseException) -> Exception:
+        first = self._first(error)
+        place = Place(self.setting, self._name, self._user, self.schema_name, self._busy_timeout_s)
+        return self.trouble(self.place, reason(getattr(first, "sqlstate", None), str(first), place))
+
+    def _first(self, error: BaseException) -> BaseException:
+        """The failure that began it: where the connection is gone, the rollback that follows fails too."""
+        ours: tuple[type[BaseException], ...] = (*self.failures, OSError, self.trouble)
+        while isinstance(before := error.__context__, ours):
+            error = before
+        return error
