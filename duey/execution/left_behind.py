@@ -27,12 +27,12 @@ def before_the_name(storage: Any) -> list[str]:
     """Jobs on Redis in the queue of before version 0.9, which had another default name."""
     if storage.name != type(storage).__dataclass_fields__["name"].metadata["default"]:
         return []
-    from duey.storage.redis.connection.preflight import OLD_PREFIX, waiting_before
+    from duey.storage.redis.connection.preflight import waiting_before
 
-    count = waiting_before(storage.url)
+    name, count = waiting_before(storage.url)
     return [
-        f"{count:,} jobs wait on Redis in the queue {OLD_PREFIX}, as it was called before version 0.9, and nobody runs "
-        f"them: set [storage] name = {OLD_PREFIX}"
+        f"{count:,} jobs wait on Redis in the queue {name}, as it was called before version 0.9, and nobody runs them: "
+        f"set [storage] name = {name}"
     ] * bool(count)
 
 

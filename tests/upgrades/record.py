@@ -35,7 +35,7 @@ ROOT = Path(__file__).resolve().parents[2]
 OLD = Path(__file__).parent / "old"
 PASSWORD, FAR = "correct horse battery", "2035-01-01T00:00:00Z"
 SHOP = """
-from PACKAGE import huey, every
+from duey import huey, every
 
 @huey.task()
 def add(a, b=0): return a + b
@@ -63,14 +63,13 @@ class Service:
     def __init__(self, source: Path, folder: Path, backend: str, url: str) -> None:
         self.source, self.port = source, free_port()
         self.python = str(source.parent / "venv" / "bin" / "python")
-        package, prefix = ("duey", "DUEY") if (source / "duey").exists() else ("engine", "DEWEY")
         folder.mkdir()
         (folder / "config.ini").write_text("[tasks]\nmodules = shop\n[consumer]\nqueues = default, held\n")
-        (folder / "shop.py").write_text(SHOP.replace("PACKAGE", package))
+        (folder / "shop.py").write_text(SHOP)
         self.environ = {
-            **os.environ, f"{prefix}_CONFIG": str(folder / "config.ini"), "PYTHONPATH": str(source),
-            f"{prefix}_STORAGE_BACKEND": backend, f"{prefix}_STORAGE_URL": url, f"{prefix}_STORAGE_NAME": "old",
-            f"{prefix}_WEB_PORT": str(self.port),
+            **os.environ, "DUEY_CONFIG": str(folder / "config.ini"), "PYTHONPATH": str(source),
+            "DUEY_STORAGE_BACKEND": backend, "DUEY_STORAGE_URL": url, "DUEY_STORAGE_NAME": "old",
+            "DUEY_WEB_PORT": str(self.port),
         }  # fmt: skip
 
     @contextlib.contextmanager

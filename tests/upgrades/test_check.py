@@ -110,17 +110,18 @@ def test_check_on_redis_writes_no_key(folder: Path, redis_server: RedisServer, t
     looked_through(queue)
     assert f"database  Redis at {server.address}: will migrate 1 -> {redis_keys.VERSION} at the next start\n" in out
     assert sorted(server.command(b"KEYS", f"*{{{name}}}*")) == before
-    server.command(b"HSET", f"dewey:{{{name}}}:meta", "schema", 999)
+    (old_meta,) = server.command(b"KEYS", f"*:{{{name}}}:meta")
+    server.command(b"HSET", old_meta, "schema", 999)
     before = sorted(server.command(b"KEYS", f"*{{{name}}}*"))
-    server.command(b"RENAME", f"dewey:{{{name}}}:meta", server.key("meta"))
+    server.command(b"RENAME", old_meta, server.key("meta"))
     for code, out, err in duey(folder, ["check"], ["check", "--queue"], ["enqueue", "add", "1"], **environ):
         assert (code, out) == (1, "") and "in schema version 999 and this Duey knows" in err and err.count("\n") == 1
     assert len(server.command(b"KEYS", f"*{{{name}}}*")) == len(before), "nothing was taken over"
     # One whose name was not set had the old name of the project.
-    server.command(b"ZADD", "dewey:{dewey}:live", 1, "a")
+    server.command(b"ZADD", "former:{former}:live", 1, "a")
     (told,) = duey(folder, ["check"], **environ | {"DUEY_STORAGE_NAME": "duey"})
-    server.command(b"DEL", "dewey:{dewey}:live")
-    assert "1 jobs wait on Redis in the queue dewey" in told[1] and "set [storage] name = dewey" in told[1]
+    server.command(b"DEL", "former:{former}:live")
+    assert "1 jobs wait on Redis in the queue former" in told[1] and "set [storage] name = former" in told[1]
     old.huey.storage.close()
 
 

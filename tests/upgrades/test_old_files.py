@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import duey
-from duey import clock
+from duey import clock, errors
 from duey.config import Settings, load
 from duey.control.service import Control
 from duey.execution.huey import DurableHuey
@@ -23,7 +23,7 @@ from duey.monitor.access import schema as access_schema
 from duey.monitor.history import History
 from duey.monitor.history import schema as history_schema
 from duey.storage.redis import keys as redis_keys
-from duey.storage.redis.connection import preflight
+from duey.storage.redis.storage import RedisStorage
 from duey.storage.sqlite.connection import schema as queue_schema
 from tests.support.redis_server import RedisServer
 from tests.upgrades.record import OLD, PASSWORD
@@ -164,10 +164,16 @@ def test_keys_that_were_renamed_in_part_are_all_taken_over(tmp_path: Path, redis
     """Before 0.9 keys had another beginning. The process that renames them may die between any two."""
     old = Old("1", "redis", tmp_path, redis_server.url)
     server = old.huey.storage.server
-    before = server.command(b"KEYS", f"{preflight.OLD_PREFIX}{server.prefix.removeprefix('duey')}:*")
+    name = server.prefix.removeprefix("duey")
+    before = server.command(b"KEYS", f"*{name}:*")
+    assert not any(key.startswith(b"duey") for key in before)
+    server.command(*f"ACL SETUSER new on >s ~duey{name}:* +@all".split())
+    only_new = RedisStorage(name[2:-1], url=redis_server.url.replace("//", "//new:s@"))
+    with pytest.raises(errors.Misconfigured, match=r"does not permit this user to rename them .* allow `~"):
+        only_new.prepare()
     for key in sorted(before)[::2]:
         if not key.endswith(b":meta"):
-            server.command(b"RENAME", key, key.replace(preflight.OLD_PREFIX.encode(), b"duey", 1))
+            server.command(b"RENAME", key, b"duey:" + key.partition(b":")[2])
     control = Control(old.huey)
     assert {control.job(job).id for job in old.holds["jobs"].values()} == set(old.holds["jobs"].values())
     assert control.counts().queued == 2

@@ -16,7 +16,8 @@ from redis import Redis, exceptions
 from duey import clock, errors
 from duey.storage.redis.keys import VERSION, prefix
 
-OLD_PREFIX = "dewey"  # of keys, until version 0.9
+LOOKED_AT = 1000  # keys of a server, in each step of a search
+SEARCH_STEPS = 200  # of one that is made at each start
 MINIMUM = (5,)  # for streams, ZPOPMIN, and the time within scripts
 OF_A_CLUSTER = "is a node of a Redis Cluster: name a server in [storage] url that runs on its own, or with replicas"
 
@@ -122,16 +123,24 @@ def schema_of(server: Any, prefix: str = "") -> int:
 
 
 def present_prefix(server: Any) -> str:
-    """The beginning of the keys that are there, or will be, without the last colon: keys from before version 0.9 begin
-    otherwise. Writes nothing."""
+    """The beginning of the keys that are there, or will be, without the last colon. Keys from before version 0.9 begin
+    with another word, and are searched for while there are none of the present name. Writes nothing."""
     prefix = str(server.prefix)
-    old = OLD_PREFIX + prefix.removeprefix("duey")
-    try:
-        return prefix if schema_of(server) or not server.command(b"EXISTS", f"{old}:meta") else old
-    except errors.StorageUnavailable as exc:
-        if "does not permit" in str(exc):  # this user may see only the new keys
-            return prefix
-        raise
+    if schema_of(server):
+        return prefix
+    word, name = prefix.split(":", 1)
+    for key in sorted(search(server, b"*" + literally(f":{name}:meta"))):
+        old = key.decode().removesuffix(":meta")
+        try:
+            if old.isascii() and old.split(":")[0].isalpha() and old.count(":") == 1 and schema_of(server, old):
+                return old
+        except errors.StorageUnavailable as exc:  # a key of another program, or one that this user may not read
+            if "does not permit" in str(exc):
+                raise errors.Misconfigured(
+                    f"Redis at {server.address} has the keys {old} from before version 0.9, and does not permit this "
+                    f"user to rename them to {word}:{name}: allow `~{old}*` until the first start"
+                ) from exc
+    return prefix
 
 
 def take_over(server: Any, old: str) -> None:
@@ -154,25 +163,48 @@ def old_limits(server: Any) -> list[bytes]:
 
 def scan(server: Any, start: str, rest: bytes) -> list[bytes]:
     """The names of the keys that begin with `start` and go on as the pattern `rest`, without their beginning."""
+    return sorted(key[len(start.encode()) :] for key in search(server, literally(start) + rest))
+
+
+def literally(text: str) -> bytes:
+    """The pattern that only this text matches."""
+    return re.sub(rb"([][?*\\\\])", rb"\\\1", text.encode())
+
+
+def search(server: Any, pattern: bytes) -> set[bytes]:
+    """The keys that match a pattern, of all that the server has."""
     found: set[bytes] = set()
-    pattern = re.sub(rb"([][?*\\\\])", rb"\\\1", start.encode()) + rest
     cursor = b"0"
     while True:
-        cursor, keys = server.command(b"SCAN", cursor, "MATCH", pattern, "COUNT", 1000)
-        found.update(key[len(start.encode()) :] for key in keys)
+        cursor, keys = server.command(b"SCAN", cursor, "MATCH", pattern, "COUNT", LOOKED_AT)
+        found.update(keys)
         if int(cursor) == 0:
-            return sorted(found)
+            return found
 
 
-def waiting_before(url: str) -> int:
-    """How many jobs have not ended in a queue from before version 0.9 whose name was not set."""
-    return waiting_in(url, OLD_PREFIX, f"{OLD_PREFIX}:{{{OLD_PREFIX}}}")
+def waiting_before(url: str) -> tuple[str, int]:
+    """The name of a queue from before version 0.9 that had the default name of then, which its keys begin with, too;
+    and how many of its jobs have not ended. ("", 0) if there is none among the first keys of the server."""
+    try:
+        with Redis.from_url(url, socket_connect_timeout=0.5, socket_timeout=0.5, retry=None) as server:
+            cursor: Any = 0
+            for _ in range(SEARCH_STEPS):
+                cursor, keys = server.scan(cursor, "*:{*}:live", LOOKED_AT)
+                for key in keys:
+                    old = re.fullmatch(rb"([a-z]+):\{\1\}:live", key)
+                    if old and old[1] != b"duey":
+                        return old[1].decode(), int(server.zcard(key))
+                if not cursor:
+                    break
+    except (exceptions.RedisError, ValueError, TypeError):
+        pass
+    return "", 0
 
 
-def waiting_in(url: str, name: str, start: str = "") -> int:
+def waiting_in(url: str, name: str) -> int:
     """How many jobs have not ended on a server that this process does not use. 0 if they were moved, or if it does not
-    answer at once. `start`: the beginning of its keys, if it is not the present one."""
-    start = start or prefix(name)
+    answer at once."""
+    start = prefix(name)
     try:
         with Redis.from_url(url, socket_connect_timeout=0.5, socket_timeout=0.5, retry=None) as server:
             if server.exists(f"{start}:fence"):
