@@ -18,8 +18,8 @@ class Answer(NamedTuple):
 class Client:
     """Not for several threads."""
 
-    def __init__(self, port: int, token: str = "", timeout_s: float = 40) -> None:
-        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout_s)
+    def __init__(self, port: int, token: str = "", timeout_s: float = 40, host: str = "127.0.0.1") -> None:
+        self._connection = http.client.HTTPConnection(host, port, timeout=timeout_s)
         self._headers = {"Content-Type": "application/json"}
         if token:
             self._headers["Authorization"] = f"Bearer {token}"

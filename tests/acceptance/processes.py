@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from tests.acceptance import fork_server
@@ -24,11 +24,13 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 class Process:
-    """A program of Duey. `out` and `err` are files: what it says is there also after a kill."""
+    """A program of Duey. `out` and `err` are files: what it says is there also after a kill. `become`: called in the
+    new process before it becomes the program."""
 
     def __init__(
-        self, arguments: Sequence[str], environ: Mapping[str, str], folder: Path, *, forked: bool = False
-    ) -> None:
+        self, arguments: Sequence[str], environ: Mapping[str, str], folder: Path, *, forked: bool = False,
+        become: Callable[[], None] | None = None,
+    ) -> None:  # fmt: skip
         self.mark = uuid.uuid4().hex
         self.folder = folder
         self._before = frozenset(os.listdir("/proc"))
@@ -40,7 +42,7 @@ class Process:
             with out.open("wb") as to_out, err.open("wb") as to_err:
                 self.popen = subprocess.Popen(
                     [sys.executable, *arguments], cwd=ROOT, env=environ,
-                    stdin=subprocess.DEVNULL, stdout=to_out, stderr=to_err, start_new_session=True,
+                    stdin=subprocess.DEVNULL, stdout=to_out, stderr=to_err, start_new_session=True, preexec_fn=become,
                 )  # fmt: skip
         self.started_at = time.monotonic()
 

@@ -1,0 +1,159 @@
+"""Duey on several hosts: a Redis, a load balancer in front of two webs, and three consumers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import redis
+
+from tests.acceptance.deployment import LEASE_S, Section, made_accounts
+from tests.acceptance.hosts.daemons import HTTP_PORT, REDIS_PORT, WEB_PORT, Daemon, nginx_on, redis_on
+from tests.acceptance.hosts.duey_host import DueyHost, HostClient
+from tests.acceptance.hosts.network import Network
+from tests.acceptance.ledger import Run
+from tests.support import wait_until
+
+NAME = "hosts"
+WORKERS = 4  # threads of a consumer
+
+
+class Programs(NamedTuple):
+    """What the hosts run besides Duey."""
+
+    redis: str
+    nginx: str
+
+
+class Cluster:
+    """Made, and started, by `cluster`."""
+
+    def __init__(self, folder: Path, network: Network, programs: Programs, lease_s: float, ahead_s: int) -> None:
+        self.redis: Daemon = redis_on(network.add("redis"), programs.redis, folder / "redis")
+        balancer, webs = network.add("lb"), [network.add(f"web{n}") for n in (1, 2)]
+        self.balancer: Daemon = nginx_on(balancer, programs.nginx, folder / "lb", webs)
+        settings: Section = {
+            "storage": {"backend": "redis", "name": NAME, "url": f"redis://{self.redis.host.address}:{REDIS_PORT}/0"},
+            "tasks": {"modules": "workload, scheduled_tasks", "max_crashes": 10},
+            "consumer": {"lease_s": lease_s, "heartbeat_s": lease_s / 5, "workers": WORKERS},
+            "web": {"port": WEB_PORT, "host": "0.0.0.0", "trusted_proxy": balancer.address},
+        }
+        accounts, secrets = made_accounts()
+        self._token = secrets.secret
+        self.webs = [DueyHost(host, folder / host.name, settings) for host in webs]
+        for web in self.webs:
+            web.accounts_from(accounts)
+        self.consumers = [
+            DueyHost(network.add(f"work{n}"), folder / f"work{n}", settings, ahead_s if n == 3 else 0)
+            for n in (1, 2, 3)
+        ]
+
+    def start(self) -> None:
+        """Start everything, and wait until jobs sent to the balancer would run."""
+        self.redis.start()
+        for web in self.webs:
+            web.start("web")
+        for consumer in self.consumers:
+            consumer.start("worker")
+        self.balancer.start()
+        for web in self.webs:
+            web.process.says("ready\n")
+        for consumer in self.consumers:
+            self.wait_taking(consumer)
+
+    def close(self) -> None:
+        for each in (*self.webs, *self.consumers):
+            each.close()
+
+    # ways in
+
+    def client(self, web: DueyHost | None = None, timeout_s: float = 15) -> HostClient:
+        """Through the balancer, or of one web; from the host of the balancer."""
+        lb = self.balancer.host
+        return HostClient(lb, web.host if web else lb, WEB_PORT if web else HTTP_PORT, self._token, timeout_s)
+
+    def ask(self, *words: Any) -> Any:
+        """What Redis answers to a command; `KEY:` begins a key of the service."""
+        with (
+            self.redis.host.inside(),
+            redis.Redis(self.redis.host.address, REDIS_PORT, decode_responses=True) as server,
+        ):
+            return server.execute_command(*(str(word).replace("KEY:", f"duey:{{{NAME}}}:") for word in words))
+
+    # what is seen
+
+    def wait_taking(self, consumer: DueyHost) -> None:
+        def takes() -> bool:
+            assert consumer.process.popen.poll() is None, f"{consumer.name} ended: {consumer.process.err[-2000:]}"
+            return self.is_registered(consumer)
+
+        wait_until(takes, 30, f"the workers of {consumer.name} are registered", every_s=0.05)
+
+    def _pids(self) -> set[str]:
+        """Of all workers that are registered. The hosts share the machine's numbers of processes."""
+        return {self.ask("HGET", f"KEY:worker:{n}", "pid") for n in self.ask("ZRANGE", "KEY:leases", 0, -1)}
+
+    def is_registered(self, consumer: DueyHost) -> bool:
+        """Whether Redis has workers of this consumer: of one that is cut off it has none, after its lease."""
+        return not self._pids().isdisjoint(map(str, consumer.process.children()))
+
+    def unfinished(self) -> dict[str, Any]:
+        """All that stands anywhere in Redis but at its end."""
+        found: dict[str, Any] = {"live": self.ask("ZRANGE", "KEY:live", 0, -1)}
+        for pattern in ("claimed:*", "ready:*", "blocked:*", "limit_holders:*"):
+            for key in self.ask("KEYS", f"KEY:{pattern}"):
+                found[key] = self.ask("TYPE", key)
+        for place in ("scheduled", "retrying", "outbox"):
+            command = "XLEN" if place == "outbox" else "ZCARD"
+            found[place] = self.ask(command, f"KEY:{place}")
+        return {name: value for name, value in found.items() if value}
+
+    def runs(self) -> dict[str, list[tuple[DueyHost, Run]]]:
+        """All executions of each job on all consumers, in their order."""
+        found: dict[str, list[tuple[DueyHost, Run]]] = {}
+        for consumer in self.consumers:
+            for n, runs in consumer.ledger.runs().items():
+                found.setdefault(n, []).extend((consumer, run) for run in runs)
+        for runs in found.values():
+            runs.sort(key=lambda each: each[1].began)
+        return found
+
+    def late_s(self, schedule: str, since: float) -> dict[float, float]:
+        """By how much each slot from `since` on (epoch seconds) began too late."""
+        offset, found = time.time() - time.monotonic(), {}
+        for each, runs in self.runs().items():
+            name, _, slot = each.partition("@")
+            if name == schedule and float(slot) >= since:
+                found[float(slot)] = runs[0][1].began + offset - float(slot)
+        return found
+
+    def said(self) -> str:
+        """The last lines of all programs of Duey."""
+        return "\n".join(f"{each.name}: {line}" for each in (*self.webs, *self.consumers) for line in each.log()[-8:])
+
+    def history(self, web: DueyHost) -> dict[str, tuple[str, str]]:
+        """Every job that one web lists: task and state, by id."""
+        found, client, cursor = {}, self.client(web), ""
+        while True:
+            answer = client.get(f"/api/jobs?limit=200{cursor}")
+            assert answer.status == 200, answer
+            found |= {job["id"]: (job["task"], job["state"]) for job in answer.body["jobs"]}
+            if not answer.body["next"]:
+                client.close()
+                return found
+            cursor = f"&cursor={answer.body['next']}"
+
+
+@contextmanager
+def cluster(folder: Path, programs: Programs, lease_s: float = LEASE_S, ahead_s: int = 0) -> Iterator[Cluster]:
+    """All of it, until the block ends."""
+    with ExitStack() as stack:
+        network = Network()
+        stack.callback(network.close)
+        made = Cluster(folder, network, programs, lease_s, ahead_s)
+        stack.callback(made.close)
+        made.start()
+        yield made

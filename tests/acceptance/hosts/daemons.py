@@ -1,0 +1,71 @@
+"""Servers on hosts of a test: Redis and nginx, each with its files in a folder of the test's."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.acceptance.hosts.network import Host
+from tests.deploy.conftest import DEPLOY
+from tests.support.nginx import AROUND
+from tests.support.waiting import wait_until
+
+REDIS_PORT, HTTP_PORT, WEB_PORT = 6379, 80, 8080
+UPSTREAM = """upstream duey {{
+{servers}
+}}
+server {{
+    listen {port};
+    location / {location}
+}}
+"""
+
+
+class Daemon:
+    """Listens at its port once it is started. It dies with the test, and with its host."""
+
+    def __init__(self, host: Host, command: Sequence[str], folder: Path, port: int) -> None:
+        self.host, self.port = host, port
+        self._command, self._log = list(command), folder / "log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=self.host.become
+            )
+        wait_until(self._listens, 30, f"{self._command[0]} on {self.host.name} listens")
+
+    def kill(self) -> None:
+        """kill -9."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGKILL)
+        self._process.wait(30)
+
+    def _listens(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, f"it ended at once: {self._log.read_text(errors='replace')[-1000:]}"
+        return self.host.reaches(self.host, self.port)
+
+
+def redis_on(host: Host, binary: str, folder: Path) -> Daemon:
+    """One that writes each change to its log, and syncs that once a second."""
+    folder.mkdir()
+    options = {"bind": "0.0.0.0", "port": REDIS_PORT, "protected-mode": "no", "dir": folder, "save": ""}
+    options |= {"appendonly": "yes", "appendfsync": "everysec"}
+    words = [str(word) for name, value in options.items() for word in (f"--{name}", value)]
+    return Daemon(host, [binary, *words], folder, REDIS_PORT)
+
+
+def nginx_on(host: Host, binary: str, folder: Path, webs: Sequence[Host]) -> Daemon:
+    """The proxy of deploy/proxy without TLS, in front of all webs."""
+    folder.mkdir()
+    text = (DEPLOY / "proxy" / "nginx.conf").read_text().rpartition("location / ")[2]
+    location = text.rpartition("}")[0].replace("http://127.0.0.1:8080", "http://duey")
+    servers = "\n".join(f"    server {web.address}:{WEB_PORT};" for web in webs)
+    server = UPSTREAM.format(servers=servers, port=HTTP_PORT, location=location)
+    (folder / "nginx.conf").write_text(AROUND.format(folder=folder, server=server))
+    command = [binary, "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", "stderr"]
+    return Daemon(host, command, folder, HTTP_PORT)

@@ -1,0 +1,84 @@
+"""Doing harm to hosts, and telling afterwards which executions it explains.
+
+At least once: a job whose host was killed or cut off while it ran, or in the moment before its end was written, runs
+again. Nothing else may run twice.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from tests.acceptance.harm import COMMIT_S
+from tests.acceptance.hosts.cluster import Cluster
+from tests.acceptance.hosts.duey_host import DueyHost
+from tests.acceptance.hosts.stream import Stream
+from tests.acceptance.ledger import Run
+from tests.support import wait_until
+
+BACK_S = 10.0  # what a host that was cut off waits at most for an answer that will not come
+
+
+class Period(NamedTuple):
+    """What ran on this host meanwhile may run again (CLOCK_MONOTONIC)."""
+
+    host: str
+    since: float
+    until: float
+
+    def explains(self, host: str, run: Run) -> bool:
+        ended = math.inf if run.ended is None else run.ended
+        return host == self.host and run.began <= self.until and ended >= self.since - COMMIT_S
+
+
+class HostHarm:
+    def __init__(self, site: Cluster) -> None:
+        self._site = site
+        self.periods: list[Period] = []
+
+    def kill(self, which: DueyHost) -> None:
+        """kill -9 of all that runs there."""
+        since = time.monotonic()
+        which.process.kill_tree()
+        self.periods.append(Period(which.name, since, time.monotonic()))
+
+    @contextmanager
+    def cut_off(self, which: DueyHost) -> Iterator[None]:
+        since = time.monotonic()
+        which.host.cut()
+        try:
+            yield
+        finally:
+            which.host.mend()
+            self.periods.append(Period(which.name, since, time.monotonic() + BACK_S))
+
+    def explains(self, host: str, run: Run) -> bool:
+        return any(period.explains(host, run) for period in self.periods)
+
+
+def check(site: Cluster, stream: Stream, harm: HostHarm, within_s: float) -> str:
+    """Everything ends, nothing is lost, what ran twice is explained, and the history is that of the ledgers. Returns a
+    line with the figures."""
+    try:
+        wait_until(lambda: not site.unfinished(), within_s, "every job has ended and was recorded")
+    except AssertionError as exc:
+        raise AssertionError(f"{exc}: {site.unfinished()}\n{site.said()}") from None
+    runs = site.runs()
+    lost = {n: job_id for n, job_id in stream.accepted.items() if not any(run.ended for _, run in runs.get(str(n), ()))}
+    assert not lost, f"accepted, and not run: {lost}\n{site.said()}"
+    for n, each in runs.items():
+        unexplained = [(host.name, run) for host, run in each if not harm.explains(host.name, run)]
+        assert len(unexplained) <= 1, f"{n} ran more than once: {unexplained}; {harm.periods}\n{site.said()}"
+    again = sum(len(each) - 1 for each in runs.values())
+
+    histories = [site.history(web) for web in site.webs]
+    listed = {job_id: found for history in histories for job_id, found in history.items()}
+    assert {state for _, state in listed.values()} == {"done"}
+    notes = {job_id for job_id, (task, _) in listed.items() if task == "note"}
+    assert set(stream.accepted.values()) <= notes, "an accepted job is in no history"
+    unanswered = {n for n in stream.asked - set(stream.accepted) if str(n) in runs}
+    assert len(notes) == len(stream.accepted) + len(unanswered), "the histories list jobs that nobody asked for"
+    return f"{len(stream.accepted)} accepted, {dict(stream.refused)} refused, {again} executions repeated"

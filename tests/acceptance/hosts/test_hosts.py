@@ -1,0 +1,42 @@
+"""Several hosts: two webs behind a proxy and three consumers, while hosts are killed, cut off, slow, or go wrong.
+
+Each host is a network namespace with a name of its own. What is promised: docs/scaling.md.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from tests.acceptance.hosts.cluster import Programs, cluster
+from tests.acceptance.hosts.harm import HostHarm, check
+from tests.acceptance.hosts.stream import Stream
+from tests.support import rounds, wait_until
+
+
+def test_harm_to_hosts_loses_nothing(tmp_path: Path, programs: Programs) -> None:
+    """A web and a consumer are killed, another consumer is cut off for longer than its lease, the clock of the third is
+    two hours ahead."""
+    with cluster(tmp_path, programs, ahead_s=7200) as site:
+        harm, (first, second, ahead) = HostHarm(site), site.consumers
+        ahead.process.says("the clock of this machine is 7,200 s ahead of that of Redis")
+        with Stream(site.client, 0.04) as stream:
+            stream.wait_for(20)
+            with harm.cut_off(second):
+                stream.wait_for(20)
+                wait_until(lambda: not site.is_registered(second), 30, "the consumer that is cut off is taken for dead")
+                harm.kill(site.webs[0])
+                stream.wait_for(20)
+            second.process.says("was declared dead while it was alive: it registers again")
+            site.webs[0].start("web")
+            harm.kill(first)
+            first.start("worker")
+            stream.wait_for(20)
+
+            harm.kill(ahead)
+            gone_at = time.time()
+            # The slots that others fire, and not those that it fired for its own time.
+            wait_until(lambda: site.late_s("each_second", gone_at), rounds(30, soak=5), "schedules go on without it")
+            site.wait_taking(first)
+            site.webs[0].process.says("ready\n")
+        print(check(site, stream, harm, 60))
