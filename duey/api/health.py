@@ -49,6 +49,10 @@ class Health:
         return respond(200, {"status": "ok", "seen": seen})
 
     def ready(self, environ: Mapping[str, Any], token: None) -> bytes:
+        with self._control.storage.read_ahead(self._control.health, self._unrecorded_since):
+            return self._ready(environ)
+
+    def _ready(self, environ: Mapping[str, Any]) -> bytes:
         health = self._control.health()
         problems, warnings, missing = list(health.problems), list(health.warnings), []
         if not health.usable:
@@ -124,10 +128,10 @@ class LiveCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         return with_up("duey_up", "1 when the storage can be read", self._figures)
 
-    def _figures(self) -> Iterator[Metric]:
-        yield from self._jobs()
-        yield from self._queues()
-        yield from self._consumers()
+    def _figures(self) -> list[Metric]:
+        control = self._control
+        with control.storage.read_ahead(control.counts, control.queues, control.health):
+            return [*self._jobs(), *self._queues(), *self._consumers()]
 
     def _jobs(self) -> Iterator[GaugeMetricFamily]:
         counts = self._control.counts()

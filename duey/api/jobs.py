@@ -24,7 +24,6 @@ from duey.errors import UnknownJob
 from duey.model.job import ENDED, STATES, EnqueueAnswer, Idempotency, Job
 from duey.monitor.access import Token
 from duey.monitor.access.tokens import ENQUEUE, READ
-from duey.payload.plain import IN_LIST
 
 _VISIBLE = re.compile(r"[!-~]{1,255}")
 
@@ -102,21 +101,14 @@ class Jobs:
             else:
                 task = query.get("task")
                 page = self._history.jobs(**query | ({"task": self._control.known.searched(task)} if task else {}))
-                jobs = tuple(map(self._as_it_is, page.jobs))
+                # One that has not ended in the history may have changed since.
+                now = self._control.jobs_of([job.id for job in page.jobs if job.state not in ENDED])
+                jobs = tuple(now.get(job.id, job) for job in page.jobs)
             body = {"jobs": [self._views.job(job) for job in jobs], "next": page.next}
             answer = respond(200, body)
             if len(answer) <= PAGE_BYTES or len(page.jobs) < 2:
                 return answer
             query["limit"] = max(1, len(page.jobs) * PAGE_BYTES // len(answer))  # shorter; `next` leads to the rest
-
-    def _as_it_is(self, job: Job) -> Job:
-        """Return the current job: one that has not ended in the history may have changed since."""
-        if job.state in ENDED:
-            return job
-        try:
-            return self._control.job(job.id, IN_LIST)
-        except UnknownJob:
-            return job
 
     def cancel(self, environ: Mapping[str, Any], token: Token, id: str) -> bytes:
         job = self._control.cancel(id)

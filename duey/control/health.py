@@ -5,7 +5,8 @@ And which jobs wait although workers are idle: no consumer serves their queue, o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from duey import clock, errors
@@ -24,9 +25,10 @@ def health(storage: JobStorage, schedules: ScheduleService, timezone: str) -> He
     """Whether the storage can be used and has room, a consumer runs jobs and one runs schedules; with warnings of the
     storage. Never raises."""
     try:
-        workers = [each for each in storage.worker_infos() if each.alive and each.worker_type != "alone"]
-        warnings, full = tuple(storage.warnings()), tuple(storage.problems())
-        since = schedules.standing_since(workers)
+        with storage.read_ahead(storage.worker_infos, storage.warnings, storage.problems, *schedules.standing_reads):
+            workers = [each for each in storage.worker_infos() if each.alive and each.worker_type != "alone"]
+            warnings, full = tuple(storage.warnings()), tuple(storage.problems())
+            since = schedules.standing_since(workers)
     except errors.DueyError as exc:
         return Health(False, (str(exc),), usable=False)
     # That of this host is among the warnings of the storage.
@@ -56,6 +58,11 @@ class Stranded(NamedTuple):
         return f"no consumer knows the task{'s' * (len(self.names) > 1)} {names}: {wait}"
 
 
+def stranded_reads(storage: JobStorage) -> tuple[Callable[[], object], ...]:
+    """What `stranded` is called with, and reads, for `read_ahead`, where the instant does not matter."""
+    return storage.worker_infos, storage.queue_infos, partial(storage.unknown_before, 0.0)
+
+
 def stranded(storage: JobStorage, workers: Sequence[WorkerInfo], queues: Sequence[QueueInfo]) -> list[Stranded]:
     """What waits in vain; nothing where no consumer runs at all. Of jobs of unknown tasks at most 100 are counted.
     Raises StorageUnavailable."""
@@ -70,7 +77,8 @@ def stranded(storage: JobStorage, workers: Sequence[WorkerInfo], queues: Sequenc
     ]  # fmt: skip
     unknown = storage.unknown_before(clock.now() - GRACE_S)
     if unknown:
-        jobs = (storage.get_job(each) for each in unknown[:LOOKED_AT])
+        with storage.read_ahead(*(partial(storage.get_job, each) for each in unknown[:LOOKED_AT])):
+            jobs = [storage.get_job(each) for each in unknown[:LOOKED_AT]]
         names = dict.fromkeys(each.job.task for each in jobs if each is not None)
         found.append(Stranded("task", tuple(names), len(unknown)))
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 from duey import errors
@@ -47,8 +48,8 @@ def read_log(control: Control, history: History, job_id: str, after: int = 0) ->
     past: Any = None
     live: list[LogLine] = []
     with suppress(errors.UnknownJob):
-        job = control.job(job_id, IN_LIST)
-        stored = control.storage.get_job(job_id)
+        with control.storage.read_ahead(partial(control.job, job_id, IN_LIST)):
+            job, stored = control.job(job_id, IN_LIST), control.storage.get_job(job_id)
         if stored is not None and stored.place == "claimed":
             live = shown_lines(control.storage.log_of(stored.token))
     try:

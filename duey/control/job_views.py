@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from duey import clock
@@ -36,6 +38,12 @@ class JobViews:
             context=self._display.shown_context(job.context, mask), parent=job.parent, expires_at=job.expires_at,
             by=job.by,
         )  # fmt: skip
+
+    def all_shown(self, found: Sequence[StoredJob], bounds: tuple[Bounds, Bounds]) -> tuple[Job, ...]:
+        """The same of several jobs."""
+        at_work = (partial(self._storage.progress_of, each.job.seq) for each in found if not each.waits)
+        with self._storage.read_ahead(*at_work):
+            return tuple(self.shown(each, bounds) for each in found)
 
     def shown(self, stored: StoredJob, bounds: tuple[Bounds, Bounds] = ASKED) -> Job:
         """The display form of a stored job, with arguments and result within `bounds`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 from duey import errors
@@ -29,10 +30,12 @@ def running_body(control: Control, job_id: str) -> RunningBody | None:
     stored = _stored(control, job_id)
     if stored.place != "claimed":
         return None
-    storage, token = control.storage, stored.token
-    progress = json.loads(storage.progress_of(stored.job.seq) or "{}")
-    lines = shown_lines(storage.log_of(token))
-    return RunningBody(lines, stored.stopping, progress.get("at"), storage.stack_of(token))
+    storage, seq, token = control.storage, stored.job.seq, stored.token
+    reads = partial(storage.progress_of, seq), partial(storage.log_of, token), partial(storage.stack_of, token)
+    with storage.read_ahead(*reads):
+        progress = json.loads(storage.progress_of(seq) or "{}")
+        lines = shown_lines(storage.log_of(token))
+        return RunningBody(lines, stored.stopping, progress.get("at"), storage.stack_of(token))
 
 
 def ask_stack(control: Control, job_id: str) -> None:

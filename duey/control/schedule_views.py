@@ -123,7 +123,9 @@ class Showing:
             looks.append((draft, self._aside.ask(row.name, look) if draft.item.runs_code else None))
             if not draft.item.runs_code:
                 look()
-        return [self._schedule(self._answered(draft, answer), now) for draft, answer in looks]
+        slots = (partial(self._slots, row.name, SHOWN_SLOTS, now) for row in rows)
+        with self._huey.storage.read_ahead(*slots):
+            return [self._schedule(self._answered(draft, answer), now) for draft, answer in looks]
 
     def _answered(self, draft: ScheduleDraft, answer: Answer | None) -> ScheduleDraft:
         """The display form after the author's code has answered, or after the time for it is over."""

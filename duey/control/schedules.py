@@ -88,6 +88,11 @@ class ScheduleService:
         """The display form of a schedule as it was stored."""
         return self._showing.shown([row])[0]
 
+    @property
+    def standing_reads(self) -> tuple[Callable[[], object], ...]:
+        """What `standing_since` reads, for `read_ahead`."""
+        return self._schedule_store.schedules, self._schedule_store.noted_s
+
     def standing_since(self, workers: Sequence[WorkerInfo]) -> float | None:
         """Since when no consumer runs schedules although there are some (epoch seconds). None if one does, or if these
         workers have just started."""

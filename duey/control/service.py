@@ -125,16 +125,20 @@ class Control:
         Raises UnknownJob."""
         return self._views.shown(self._stored(job_id), bounds)
 
+    def jobs_of(self, job_ids: Sequence[str]) -> dict[str, Job]:
+        """Those of these jobs that the queue knows, by id, with long values truncated."""
+        with self.storage.read_ahead(*(partial(self.storage.get_job, each) for each in job_ids)):
+            found = [stored for each in job_ids if (stored := self.storage.get_job(each)) is not None]
+        return {job.id: job for job in self._views.all_shown(found, IN_LIST)}
+
     def _stored(self, job_id: str) -> StoredJob:
-        stored = self.storage.get_job(job_id)
-        if stored is None:
+        if (stored := self.storage.get_job(job_id)) is None:
             raise errors.UnknownJob(job_id)
         return stored
 
     def wait(self, job_id: str, timeout_s: float) -> Job:
         """Like `job`, but waits until the job has ended, at most `timeout_s`."""
-        job = self.job(job_id)
-        if job.state not in ENDED and timeout_s > 0:
+        if (job := self.job(job_id)).state not in ENDED and timeout_s > 0:
             self.storage.wait_ended(job_id, timeout_s)
             job = self.job(job_id)
         return job
@@ -145,19 +149,17 @@ class Control:
     ) -> Page:  # fmt: skip
         """A page of jobs, the newest first, at most `limit` (1 to 500), with long values truncated. `q`: id, or a part
         of the task's name. `by`: who enqueued it. Raises BadRequest for a bad cursor."""
-        limit = max(1, min(LIST_MAX, limit))
         if cursor is not None and not (cursor.isascii() and cursor.isdigit() and len(cursor) < 19):
             raise errors.BadRequest("the cursor is not valid: start again without one")
         names = None if task is None else self.known.names(task)
-        rows = self.storage.list_jobs(state, names, q, limit + 1, None if cursor is None else int(cursor), by)
-        page = rows[:limit]
-        shown = tuple(self._views.shown(each, IN_LIST) for each in page)
-        return Page(shown, str(page[-1].job.seq) if len(rows) > limit else None)
+        limit = max(1, min(LIST_MAX, limit))
+        found = self.storage.list_jobs(state, names, q, limit + 1, None if cursor is None else int(cursor), by)
+        more = str(found[limit - 1].job.seq) if len(found) > limit else None
+        return Page(self._views.all_shown(found[:limit], IN_LIST), more)
 
     # operations on a job
 
-    # `was`: the state that the caller saw. It is compared within the transaction. If the job is in another state,
-    # nothing changes, and StateConflict is raised.
+    # `was`: the state that the caller saw. If the job is in another one, nothing changes, and StateConflict is raised.
 
     def cancel(self, job_id: str, was: str | None = None) -> Job:
         """End a waiting job as canceled, or ask a running one to stop. Raises UnknownJob, StateConflict."""
@@ -291,10 +293,8 @@ class Control:
 
     def unrecorded_since(self) -> float | None:
         """When the oldest event happened that is not in the history yet."""
-        oldest = self.storage.read_outbox(1)
-        return oldest[0].at if oldest else None
+        return next((oldest.at for oldest in self.storage.read_outbox(1)), None)
 
     def health(self) -> Health:
-        """Whether the storage can be used and has room, a consumer runs jobs and one runs schedules; with warnings of
-        the storage. Never raises."""
+        """Whether jobs are accepted and will run, with warnings (duey.control.health). Never raises."""
         return health(self.storage, self.schedules, self.huey.settings.schedule.timezone)

@@ -12,7 +12,7 @@ the `stored` of the error is None, which means that it is not known.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -157,6 +157,11 @@ class Commands(Protocol):
 
 class Queries(Protocol):
     """Reading, without changing anything."""
+
+    def read_ahead(self, *reads: Callable[[], object]) -> AbstractContextManager[None]:
+        """Make these reads in as few round trips as possible. Within the block the same reads by this thread, with the
+        same arguments, are answered by that, however often; what changes meanwhile is not seen. They may be called
+        several times, so they change nothing. Other reads are made as without it. No error is raised here."""
 
     def get_job(self, job_id: str) -> StoredJob | None:
         """One job, or None."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 from duey.control.service import Control
@@ -27,6 +28,7 @@ class Listing:
 
     def __init__(self, control: Control, history: History) -> None:
         self._control, self._history = control, history
+        self.reads = control.counts, control.workers, self._running_now  # to be read ahead
 
     def page(self, wanted: JobFilter, limit: int, cursor: str | None) -> JobRows:
         """Return a page of jobs, newest first. Raises BadRequest for a cursor of another list."""
@@ -106,11 +108,14 @@ class Listing:
 
     def _at_work(self) -> list[Job]:
         """Return the running jobs. Their start times come from the workers, because the engine's list has none."""
-        jobs = self._control.jobs(RUNNING, None, None, MOST_RUNNING, None).jobs
+        jobs = self._running_now()
         if not jobs:
             return []
         since = {run.job_id: run.started_at for each in self._control.workers() for run in each.running}
         return [_begun(job, since.get(job.id)) for job in jobs]
+
+    def _running_now(self) -> Sequence[Job]:
+        return self._control.jobs(RUNNING, None, None, MOST_RUNNING, None).jobs
 
     def _with_live(self, rows: JobRows, wanted: JobFilter) -> JobRows:
         """Replace queued jobs of the history that are running now."""

@@ -73,8 +73,9 @@ class Route:
     """A route. `path` is below the monitor, with names in Bottle's syntax: `/jobs/<id:path>/cancel`.
 
     `admin`: viewers are refused. `open_to_all`: no log-in is needed. `fresh` returns for a form whether the password
-    must have been entered recently. `enrols`: also for an account that must set up a second factor first. Every GET
-    also answers under `.json`.
+    must have been entered recently. `enrols`: also for an account that must set up a second factor first. `reads`: what
+    the handler will ask the queue, which is read together beforehand (storage.read_ahead). Every GET also answers under
+    `.json`.
     """
 
     method: str
@@ -84,6 +85,7 @@ class Route:
     open_to_all: bool = False
     fresh: Callable[[Fields], bool] | None = None
     enrols: bool = False
+    reads: Sequence[Callable[[], object]] = ()
 
 
 def get(path: str, handler: Handler, **options: Any) -> Route:

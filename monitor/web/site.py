@@ -100,7 +100,10 @@ class Site(bottle.Bottle):
                     self.guard.check_enrolled(request)
                 asks = route.fresh is not None and route.fresh(request.form)
                 question = self.password.question(request) if asks else None
-                return self._send(request, question or route.handler(request, **names))
+                if question:
+                    return self._send(request, question)
+                with self.services.control.storage.read_ahead(*route.reads):
+                    return self._send(request, route.handler(request, **names))
             except Exception as error:
                 return self._refuse(environ, request, error)
             finally:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from duey.alerts.service import AlertService
+from duey.control.health import stranded_reads
 from duey.control.service import Control
 from duey.errors import StorageUnavailable
 from duey.monitor.history import Count, History, HistoryHealth
@@ -29,6 +30,17 @@ class Reader:
     def read(self, now: float, visited_at: float | None, shown: Callable[[float], str]) -> Situation:
         """Return the situation, with what failed since the visit, or in 24 h where there was none. `shown` makes a time
         into text."""
+        with self._control.storage.read_ahead(*self.reads):
+            return self._read(now, visited_at, shown)
+
+    @property
+    def reads(self) -> tuple[Callable[[], object], ...]:
+        """What `read` asks the queue, to be read ahead."""
+        control = self._control
+        stranded = stranded_reads(control.storage)
+        return (control.counts, control.health, control.storage.pauses, self._history_health.get, *stranded)
+
+    def _read(self, now: float, visited_at: float | None, shown: Callable[[float], str]) -> Situation:
         control, history = self._control, self._history
         try:
             counts, health = control.counts(), control.health()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+from duey import errors
 from duey.control.health import stranded
 from duey.model.job import ENDED, STATES, Running
 from tests.contracts.rig import TASK, ended, job, jobs, look, payload_of
@@ -59,6 +62,25 @@ def test_progress_is_kept_until_the_body_says_more(storage, hand):
     for n in (1, 2):
         storage.put_progress(a.job.seq, f'{{"done": {n}}}')
     assert (storage.progress_of(a.job.seq), storage.progress_of(b.job.seq)) == ('{"done": 2}', None)
+
+
+def test_reads_that_are_made_together_answer_as_they_do_alone(storage, clock, hand):
+    storage.enqueue_jobs([*jobs("ab"), job("c", eta=clock.at + 60)])
+    hand.begin(hand.claim(1)[0])
+
+    def fails() -> None:
+        raise errors.UnknownJob("x")
+
+    reads = [
+        storage.counts,
+        storage.queue_infos,
+        storage.worker_infos,
+        *(partial(look, storage, each) for each in "abc"),
+    ]
+    with storage.read_ahead(fails, *reads):
+        together = [read() for read in reads]
+        assert listed(storage, "queued") == ["b"]  # was not announced
+    assert together == [read() for read in reads]
 
 
 # lists

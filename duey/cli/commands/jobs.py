@@ -47,8 +47,11 @@ def jobs(cli_context: CliContext, options: argparse.Namespace) -> None:
     """
     from duey.monitor.web.listing import Listing
 
-    asked = wanted(options)
-    page = Listing(cli_context.control, cli_context.history).newest(asked.wanted, options.limit, options.cursor)
+    asked, control = wanted(options), cli_context.control
+    listing = Listing(control, cli_context.history)
+    with control.storage.read_ahead(*listing.reads, control.unrecorded_since):
+        page = listing.newest(asked.wanted, options.limit, options.cursor)
+        since = control.unrecorded_since()
     found = [each.job for each in page.rows]
     output.show(options, "jobs", found, views(cli_context).job, COLUMNS, row_of, next=page.next)
     if options.json:
@@ -56,7 +59,6 @@ def jobs(cli_context: CliContext, options: argparse.Namespace) -> None:
     if page.next:
         back = f"searched back to {when(page.searched_back_to)}; " if page.searched_back_to and not page.rows else ""
         echo(f"{back}for older jobs add: --cursor {page.next}", err=True)
-    since = cli_context.control.unrecorded_since()
     if since is not None and clock.now() - since > LATE_S:
         echo(
             f"what happened since {when(since)} is not in the list: a web process or `duey record` records it", err=True

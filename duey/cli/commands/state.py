@@ -24,7 +24,8 @@ def status(cli_context: CliContext, options: argparse.Namespace) -> int:
 
     control, now = cli_context.control, clock.now()
     reader = Reader(control, cli_context.history, alerts.service_of(cli_context), clock.now)
-    health, found = control.health(), reader.read(now, None, output.when)
+    with control.storage.read_ahead(*reader.reads):
+        health, found = control.health(), reader.read(now, None, output.when)
     judged = judge(found)
     problems = list(dict.fromkeys([*health.problems, *found.history.problems]))
     sentence = judged.text(now)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from duey import clock
 from duey.storage.compaction import Backlog
@@ -33,7 +34,14 @@ class RedisMaintenance(Maintenance):
         return [where.decode() for where, at in in_pairs(found) if float(at) > clock.now() - RECORDS_S]
 
     def warnings(self) -> list[str]:
-        marker = self.server.command(b"GET", self.server.key("move"))
+        with self.server.ahead.reading([self.server.facts, self._move, self.recorders]):
+            return self._warnings()
+
+    def _move(self) -> Any:
+        return self.server.command(b"GET", self.server.key("move"))
+
+    def _warnings(self) -> list[str]:
+        marker = self._move()
         moved = words_of(marker, f"Redis at {self.server.address}")
         return [*preflight.warnings(self.server), *moved, *split_history(self.recorders())]
 
@@ -42,13 +50,15 @@ class RedisMaintenance(Maintenance):
         return None if text is None else str(text.decode())
 
     def problems(self) -> list[str]:
-        facts, moved = self.server.facts(), self.fence()
+        with self.server.ahead.reading([self.server.facts, self.fence]):
+            facts, moved = self.server.facts(), self.fence()
         found = facts.problems(f"Redis at {self.server.address}") if facts else []
         return [*found, *([moved] if moved else [])]
 
     def unknown_before(self, instant: float) -> list[str]:
-        found = self.server.command(b"ZRANGEBYSCORE", self.server.key("unknown"), "-inf", instant, "LIMIT", 0, 100)
-        return [each.decode() for each in found]
+        # The instant is no part of the command, so that it is the same one a moment later: see read_ahead.
+        found = self.server.command(b"ZRANGE", self.server.key("unknown"), 0, 99, "WITHSCORES")
+        return [each.decode() for each, since in in_pairs(found) if float(since) <= instant]
 
     def run_maintenance(self, limit: int = 1000) -> bool:
         more = bool(self.server.run("maintenance", clock.now(), limit, again=True))

@@ -10,7 +10,8 @@ import contextlib
 import json
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 from duey import clock, errors
@@ -32,11 +33,19 @@ LOOK_S = 5.0  # longest delay if a wake-up is lost
 class RedisQueries(OnThisHost, Queries):
     """A part of RedisStorage."""
 
+    def read_ahead(self, *reads: Callable[[], object]) -> AbstractContextManager[None]:
+        with contextlib.suppress(errors.DueyError):  # which each read raises itself
+            self.server.open()
+        return self.server.ahead.reading(reads)
+
     def get_job(self, job_id: str) -> StoredJob | None:
-        found = read_job(self.server, job_id)
-        if found is None or not found.token:
+        answer = self.server.run("get_job", job_id, again=True)
+        if answer is None:
+            return None
+        *fields, reported = answer
+        found = codec.stored_of(fields)
+        if not found.token:
             return found
-        reported = self.server.command(b"HGET", self.server.key(f"worker:{found.worker}"), "running")
         return found.as_it_runs(presence.slots_of(self.folder, found.worker or 0) or running_of(reported))
 
     def list_jobs(
@@ -126,9 +135,9 @@ class RedisQueries(OnThisHost, Queries):
 
 
 def read_job(server: Server, job_id: str) -> StoredJob | None:
-    """One job, or None."""
+    """One job, or None, without whether its body has begun."""
     found = server.run("get_job", job_id, again=True)
-    return None if found is None else codec.stored_of(found)
+    return None if found is None else codec.stored_of(found[:-1])
 
 
 def waiting_since(m: bytes) -> float:

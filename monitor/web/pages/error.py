@@ -33,7 +33,7 @@ class ErrorPage:
         self._services, self._listing = services, Listing(services.control, services.history)
 
     def routes(self) -> list[Route]:
-        return [get("/errors/<fingerprint>", self.show)]
+        return [get("/errors/<fingerprint>", self.show, reads=self._listing.reads)]
 
     def show(self, request: Request, fingerprint: str) -> View:
         services = self._services

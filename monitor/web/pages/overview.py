@@ -49,6 +49,13 @@ class OverviewPage:
         return [get("/", self.show), Route("POST", "/seen", self.seen)]
 
     def show(self, request: Request) -> View:
+        reads = () if request.fragment == "history" else self._reader.reads
+        if request.fragment != "now":
+            reads = (*reads, self._services.control.counts, self._schedules.get)
+        with self._services.control.storage.read_ahead(*reads):
+            return self._show(request)
+
+    def _show(self, request: Request) -> View:
         data: dict[str, Any] = {}
         more: dict[str, Any] = {}
         etag = self._etag(request) if request.fragment == "history" else ""

@@ -41,11 +41,12 @@ class TaskPage:
         self._services, self._listing = services, Listing(services.control, services.history)
 
     def routes(self) -> list[Route]:
+        storage = self._services.control.storage
         return [
             post("/tasks/<name:path>/run", self.run),
             post("/tasks/<name:path>/pause", self.pause),
             post("/tasks/<name:path>/resume", self.resume),
-            get("/tasks/<name:path>", self.show),
+            get("/tasks/<name:path>", self.show, reads=(storage.pauses, *self._listing.reads)),
         ]
 
     def show(self, request: Request, name: str) -> View:

@@ -59,7 +59,8 @@ class TasksPage:
         self._waiting = Recent(services.history.waiting_by_task, KEPT_S, services.clock)
 
     def routes(self) -> list[Route]:
-        return [get("/tasks", self.show)]
+        control = self._services.control
+        return [get("/tasks", self.show, reads=(control.storage.pauses, control.workers, self._at_work))]
 
     def show(self, request: Request) -> View:
         known = self._services.control.tasks()

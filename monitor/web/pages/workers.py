@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from duey import clock
+from duey.control.health import stranded_reads
 from duey.errors import StorageUnavailable, UnknownWorker
 from duey.model.job import QueueInfo, WorkerInfo
 from duey.monitor.history import SeenWorker
@@ -35,7 +36,7 @@ class WorkersPage:
 
     def routes(self) -> list[Route]:
         return [
-            get("/workers", self.show),
+            get("/workers", self.show, reads=stranded_reads(self._services.control.storage)),
             post("/workers/quiet", self.quiet_all),
             post("/workers/<worker_id>/<verb>", self.post),
             post("/queues/<name>/<verb>", self.steer),

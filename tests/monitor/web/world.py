@@ -149,11 +149,12 @@ def count_past(world: World) -> None:
 
 def make_world(
     folder: Path, now: Callable[[], float], service: str = "Duey", periodic: bool = False,
-    channels: Sequence[FakeChannel] = (), **web: Any,
+    channels: Sequence[FakeChannel] = (), queue: str = "path = queue.db", **web: Any,
 ) -> World:  # fmt: skip
-    """A deployment on the files of a folder, empty where there are none; `web` replaces settings of that section."""
+    """A deployment on the files of a folder, empty where there are none; `queue` says where jobs are kept, and `web`
+    replaces settings of that section."""
     clock.set_source(now)
-    (folder / "config.ini").write_text("[storage]\npath = queue.db\ndurability = normal\n")
+    (folder / "config.ini").write_text(f"[storage]\n{queue}\ndurability = normal\n")
     settings = config.load(folder / "config.ini", {})
     service_ = replace(settings.service, name=service)
     settings = replace(settings, web=replace(settings.web, **web), service=service_)

@@ -10,7 +10,7 @@ import duey.storage.redis
 from duey.model.job import Idempotency
 from duey.model.schedule import OccurrenceRow, ScheduleRow, Tick
 from duey.storage.redis import keys
-from duey.storage.redis.connection.client import FOLDER, script, scripts
+from duey.storage.redis.connection.scripts import FOLDER, script, scripts
 from tests.contracts.rig import Hand, job, part
 from tests.support import rows
 

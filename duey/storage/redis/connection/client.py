@@ -8,30 +8,32 @@ library becomes a subclass of StorageUnavailable, whose `stored` is None if the 
 
 from __future__ import annotations
 
-import hashlib
 import math
 import os
-import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import cache
-from pathlib import Path
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any
 
 from redis import exceptions
-from redis.connection import ConnectionPool
+from redis.connection import Connection, ConnectionPool
 
 from duey import clock, errors
 from duey.storage.redis.connection import address, preflight
+from duey.storage.redis.connection.read_ahead import ReadAhead
 from duey.storage.redis.connection.resp import packed, short_answer
+from duey.storage.redis.connection.scripts import script
 from duey.storage.transfer import StorageMoved
 
 ANSWER_S = 10.0  # longest wait for an answer
 BLOCK_S = 5.0  # longest blocking wait at a list; below ANSWER_S, so that it does not look like a dead server
 COMPARE_S = 10.0  # how often this host's clock is compared with the server's
 FRESH_S = 0.1  # one that was idle for less is used without looking whether the server has closed it
+
+
+Reading = Callable[[Any], Any]  # reads what a connection answers
 
 
 class RedisAway(errors.StorageUnavailable):
@@ -51,6 +53,7 @@ class Server:
         self._opening = threading.RLock()
         self._opened: preflight.Opened | None = None
         self._compare_at = 0.0  # monotonic
+        self.ahead = ReadAhead(self._ask_all)
 
     # connections
 
@@ -104,14 +107,37 @@ class Server:
         return self._send(b"*%d\r\n%b" % (len(words), packed(words)), again)
 
     def _send(self, command: bytes, again: bool) -> Any:
+        if self.ahead.answers is not None:
+            with suppress(KeyError):
+                return self.ahead.answer(command)
+        return self._ask(command, again)
+
+    def _ask(self, command: bytes, again: bool, read: Reading = Connection.read_response) -> Any:
         try:
-            return self._exchange(command)
+            return self._exchange(command, read=read)
         except RedisAway as exc:
             if not again or exc.stored is False:
                 raise
-            return self._exchange(command)
+            return self._exchange(command, read=read)
 
-    def _exchange(self, command: bytes, short: bool = False) -> Any:
+    def _ask_all(self, commands: Sequence[bytes]) -> list[Any]:
+        """The answers of commands that change nothing, each of them or its error, in one round trip."""
+        try:
+            return list(self._ask(b"".join(commands), True, partial(self._read_all, len(commands))))
+        except errors.StorageUnavailable as exc:
+            return [exc] * len(commands)
+
+    def _read_all(self, count: int, connection: Any) -> list[Any]:
+        answers: list[Any] = []
+        for _ in range(count):
+            try:
+                answers.append(connection.read_response())
+            except exceptions.ResponseError as exc:
+                answers.append(self.explain(exc, sent=True))
+                answers[-1].__cause__ = exc
+        return answers
+
+    def _exchange(self, command: bytes, short: bool = False, read: Reading = Connection.read_response) -> Any:
         pool, usable = self.pool, False
         connection, fresh = self._borrow(pool)
         try:
@@ -119,7 +145,7 @@ class Server:
                 answer = short_answer(connection, command)
             else:
                 connection.send_packed_command([command])
-                answer = connection.read_response()
+                answer = read(connection)
             usable = True
             return answer
         except exceptions.ResponseError as exc:
@@ -151,7 +177,7 @@ class Server:
             start = self._starts[name] = packed((b"EVALSHA", script(name).sha, 1, self.prefix))
         try:
             answer = send(b"*%d\r\n%b%b" % (4 + count, start, arguments))
-            if time.monotonic() >= self._compare_at:
+            if time.monotonic() >= self._compare_at and not self.ahead.finding_out:
                 with suppress(errors.StorageUnavailable):
                     self.compare_clocks()
             return answer
@@ -249,39 +275,3 @@ class Server:
                 f"{at} does not permit what Duey needs ({text}): let this user run scripts on {self.prefix}:*"
             )
         return errors.StorageUnavailable(f"{at} refused a command ({text})", None)
-
-
-FOLDER = Path(__file__).parent.parent / "lua"
-USES = "-- uses:"
-
-
-class Script(NamedTuple):
-    """One script, ready to be sent."""
-
-    name: str
-    text: bytes
-    sha: bytes
-
-
-@cache
-def scripts() -> dict[str, str]:
-    """Every script without its parts, by name: each in `lua/NAME.lua`, the short ones in `lua/short.lua`."""
-    found = {path.stem: path.read_text(encoding="utf-8") for path in FOLDER.glob("*.lua")}
-    for each in found.pop("short").split("-- script: ")[1:]:
-        name, _, text = each.partition("\n")
-        found[name] = text
-    return found
-
-
-@cache
-def script(name: str) -> Script:
-    """The script of this name, after `lua/lib_base.lua` and the parts that its first line names: PART is
-    `lua/lib_PART.lua`. A line `-- here: PART` stands for that part: its functions are made only if they are needed."""
-    text = scripts()[name]
-    first = text.partition("\n")[0]
-    if not first.startswith(USES):
-        raise ValueError(f"the script {name} does not begin with {USES!r}")
-    parts = [scripts()[f"lib_{part}"] for part in ("base", *first[len(USES) :].split())]
-    text = re.sub(r"^ *-- here: (\w+)$", lambda line: scripts()[f"lib_{line[1]}"], text, flags=re.MULTILINE)
-    whole = "\n".join([*parts, text]).encode()
-    return Script(name, whole, hashlib.sha1(whole).hexdigest().encode())

@@ -22,10 +22,15 @@ return call('HDEL', P .. 'kv', key) + call('HDEL', P .. 'revocations', key) + ca
 
 -- script: get_job
 -- uses: places job
--- Returns one job, what follows its end, and how many consumers died with it. Arguments: id.
+-- Returns one job, what follows its end, how many consumers died with it, and what its worker runs (or nothing).
+-- Arguments: id.
 
 local found = job_fields(ARGV[1], 0)
-if found then found[11], found[12] = unpack(call('HMGET', job_key(ARGV[1]), 'sequel', 'trees')) end
+if found then
+  found[11], found[12] = unpack(call('HMGET', job_key(ARGV[1]), 'sequel', 'trees'))
+  local n = found[2] == 'claimed' and string.match(found[4], '^%d+')
+  found[13] = n and call('HGET', P .. 'worker:' .. n, 'running') or false
+end
 return found
 
 -- script: note_recorder

@@ -22,10 +22,13 @@ local function sorted(ids)
   return found
 end
 
+local all = true  -- whether `candidates` are all that there are below
+
 local function by_seq(keys)
   local found = {}
   for _, key in ipairs(keys) do
     local part = call('ZREVRANGEBYSCORE', P .. key, upper, '-inf', 'WITHSCORES', 'LIMIT', 0, step)
+    if #part >= 2 * step then all = false end
     for i = 1, #part, 2 do found[#found + 1] = {tonumber(part[i + 1]), part[i]} end
   end
   if #keys > 1 then table.sort(found, function(x, y) return x[1] > y[1] end) end
@@ -72,13 +75,15 @@ local function fits(id)
 end
 
 local answer, looked = {''}, 0
-for _, candidate in ipairs(candidates()) do
+local found = candidates()
+for _, candidate in ipairs(found) do
   if looked >= step or #answer > limit then break end
   looked = looked + 1
   answer[1] = whole(candidate[1])
   if fits(candidate[2]) then
-    local found = job_fields(candidate[2], tonumber(ARGV[8]))
-    if found then answer[#answer + 1] = found end
+    local job = job_fields(candidate[2], tonumber(ARGV[8]))
+    if job then answer[#answer + 1] = job end
   end
 end
+if all and looked == #found then answer[1] = '' end
 return answer

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from duey import errors
@@ -52,8 +53,16 @@ class JobView:
         self, request: Request, job_id: str, edited: Sequence[inputs.Input] | None = None, refused: Sequence[str] = ()
     ) -> View:
         """Return the view. With `edited` fields it is shown again, because they were refused."""
+        storage = self._services.control.storage
         if request.fragment == "log":  # asked for every second while a job runs
-            return job_running.region(self._services, request, job_id)
+            with storage.read_ahead(partial(storage.get_job, job_id)):
+                return job_running.region(self._services, request, job_id)
+        with storage.read_ahead(partial(storage.get_job, job_id), storage.pauses, storage.worker_infos):
+            return self._view(request, job_id, edited, refused)
+
+    def _view(
+        self, request: Request, job_id: str, edited: Sequence[inputs.Input] | None, refused: Sequence[str]
+    ) -> View:  # fmt: skip
         live, past = self.look_up(job_id)
         job = live or (past.row.job if past else None)
         if job is None:

@@ -81,7 +81,7 @@ class JobsPage:
         )
 
     def routes(self) -> list[Route]:
-        return [get("/jobs", self.show), post("/jobs", self.post, fresh=_deletes)]
+        return [get("/jobs", self.show, reads=self._listing.reads), post("/jobs", self.post, fresh=_deletes)]
 
     def show(self, request: Request) -> View:
         etag = live_etag(self._services, request) if request.fragment else ""
