@@ -88,6 +88,9 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     if session.config.option.collectonly:
         return
     wanted = {name for item in session.items for name in item.fixturenames}
+    values = [getattr(item, "callspec", None) for item in session.items]
+    if any("postgresql" in each.params.values() for each in values if each):
+        wanted.add("postgres_server")
     for name, find in (("chromium", find_chromium), ("nginx", find_nginx)):
         if name in wanted:
             find()

@@ -85,9 +85,10 @@ class CliContext:
     def access(self) -> Any:
         """Accounts, tokens and the audit."""
         if self._access is None:
+            from duey import clock
             from duey.monitor.access import Access
 
-            self._access = Access.of(self.settings)
+            self._access = Access.of(self.settings, clock.now)
             self._access.prepare()
         return self._access
 

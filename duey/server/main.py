@@ -89,7 +89,7 @@ class Service:
         self.control = Control(huey)
         for warning in warnings_at_start(huey):
             logger.warning(warning)
-        self.access = Access.of(settings)
+        self.access = Access.of(settings, clock.now)
         self.history = History(settings.monitor.database, settings.monitor, clock.now)
         self.recorder = self.history.recorder(
             huey.lifecycle, self.control.workers, self.control.schedules.all, huey.renamed.former()

@@ -67,11 +67,11 @@ class Access:
         self.tokens = Tokens(self._database, clock)
 
     @classmethod
-    def of(cls, settings: Settings) -> Access:
-        """Return the access that the settings describe."""
+    def of(cls, settings: Settings, clock: Callable[[], float] = time.time) -> Access:
+        """Return the access that the settings describe. `clock`: one that all webs share."""
         auth = settings.auth
         return cls(
-            auth.database, auth.session_hours, auth.login_attempts, session_days=auth.session_days,
+            auth.database, auth.session_hours, auth.login_attempts, clock, session_days=auth.session_days,
             audit_days=auth.audit_days, service=settings.service.name, roles=GroupRoles.of(auth),
             totp_key=auth.totp_key,
         )  # fmt: skip

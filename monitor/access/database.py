@@ -32,6 +32,7 @@ class Database(MonitorDatabase):
     trouble = AccessUnavailable
     too_new = SchemaTooNew
     key_file: Path | None  # where the key of second factors is, if no setting gives it
+    token_cache_s: float  # how long a process may use what it has read of a token
     ever_numbered: str  # SQL whose row says that a table (`tokens`) ever had one
 
 
@@ -45,6 +46,7 @@ class Server(Database, postgres_database.PostgresDatabase):
 
     part = "access"
     key_file = None
+    token_cache_s = 0.0  # a query is cheap beside the way to the server of a revoked token
     # What was rolled back counts, too: then there is no first token, and a person makes one.
     ever_numbered = "SELECT 1 WHERE pg_sequence_last_value('tokens_id_seq') IS NOT NULL"
 
@@ -57,6 +59,7 @@ class Server(Database, postgres_database.PostgresDatabase):
 class File(Database, SqliteFile):
     """A SQLite file."""
 
+    token_cache_s = 2.0
     # FULL: a revoked token or a changed password must survive a power cut.
     pragmas = (("synchronous", "FULL"), ("foreign_keys", 1))
     ever_numbered = "SELECT seq FROM sqlite_sequence WHERE name = 'tokens' AND seq > 0"

@@ -1,8 +1,9 @@
 """Tokens: the programs that may use the API, and their scopes.
 
-A token is created with scopes; its secret is shown once. `find` looks up the secret at each request and caches the
-token for `CACHE_S`: that saves queries, and a revoked token is refused within that time. Only the SHA-256 of the
-secret is stored. A slow hash is not needed for 256 random bits.
+A token is created with scopes; its secret is shown once. `find` looks up the secret at each request. With a SQLite
+file it caches the token for a moment: that saves queries, and a revoked token is refused within that time. With
+PostgreSQL it does not, so that what one web revokes, all refuse at once. Only the SHA-256 of the secret is stored. A
+slow hash is not needed for 256 random bits.
 
 `read` and `enqueue` can be limited to tasks: `enqueue:send_email`. `rotate` gives a token a new secret; the old one
 remains valid for an overlap, in which its programs get the new one.
@@ -30,7 +31,6 @@ PREFIX = "duy_"
 OLD_PREFIX = "dwy_"  # of tokens from before the project was renamed
 SECRET_BYTES = 32
 SECRET_LENGTH = len(PREFIX) + 43
-CACHE_S = 2.0
 TOUCH_EVERY_S = 60.0
 LONGEST_S, LONGEST_OVERLAP_S = 3650 * 86400, 30 * 86400
 OF_A_TASK = re.compile(rf"({READ}|{ENQUEUE}):[^\W\d]\w*(\.[^\W\d]\w*)*")
@@ -100,13 +100,13 @@ class Tokens:
             return _token(TOKENS.select(*PUBLIC).where(is_named(T.name, name)).get(db)), secret
 
     def find(self, secret: str) -> Token | None:
-        """Return the token of a secret, or None if it is unknown, expired, or revoked more than `CACHE_S` ago."""
+        """The token of a secret, or None if it is unknown, expired or revoked (elsewhere after `token_cache_s`)."""
         if len(secret) != SECRET_LENGTH or not secret.startswith((PREFIX, OLD_PREFIX)):
             return None
         digest, now = _digest(secret), self._clock()
         cached_at, cached, is_previous = self._cache.get(digest, (now, None, False))
         # A negative age means that the clock was set back. The entry would stay too long.
-        if cached is None or not 0 <= now - cached_at < CACHE_S:
+        if cached is None or not 0 <= now - cached_at < self._database.token_cache_s:
             with self._database.reading() as db:
                 either = (T.digest == digest) | (T.previous_digest == digest)
                 row = TOKENS.select(*PUBLIC, T.digest).where(either).get(db)
@@ -126,7 +126,7 @@ class Tokens:
         """Return the token with a new secret, and the secret. The present one stays valid for `overlap_s`.
 
         A token that expires lives as long again as it was made for, or `expires_s`. In other processes the change
-        counts within `CACHE_S`. Raises InvalidInput, UnknownToken or ChangedSince.
+        counts within `token_cache_s`. Raises InvalidInput, UnknownToken or ChangedSince.
         """
         _checked_length("to expire", expires_s, LONGEST_S)
         if overlap_s:
@@ -154,7 +154,7 @@ class Tokens:
             return self._named(db, name)
 
     def revoke(self, name: str, seen: str | None = None) -> None:
-        """Revoke a token (in other processes within `CACHE_S`). `seen` is the version that the user saw. Raises
+        """Revoke a token (in other processes within `token_cache_s`). `seen` is the version that the user saw. Raises
         UnknownToken or ChangedSince.
         """
         with self._database.writing() as db:

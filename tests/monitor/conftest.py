@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -53,6 +54,8 @@ def databases(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[MonitorDatabase]
     yield made
     for database in made:
         database.close()
+        if opened := database._of_process.get(os.getpid()):
+            getattr(opened.database, "close_all", opened.database.close)()  # of a pool
 
 
 Work = Callable[[int], Any]

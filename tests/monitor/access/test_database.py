@@ -36,7 +36,8 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def test_accounts_sessions_and_tokens_of_the_first_version_go_on(url: str) -> None:
+def test_accounts_sessions_and_tokens_of_the_first_version_go_on(path: Path) -> None:
+    url = f"sqlite:///{path}"
     with File(url, migrations=MIGRATIONS[:1]).writing() as db:
         for statement in (
             "INSERT INTO accounts VALUES (1, 'ada', 'admin', x'00', x'00', 2, 8, 1, 1, 5.0, NULL)",
@@ -50,7 +51,9 @@ def test_accounts_sessions_and_tokens_of_the_first_version_go_on(url: str) -> No
     assert token is not None and (token.name, token.expires_at) == ("ci", None)
 
 
-def test_only_one_of_many_starts_makes_and_migrates_the_file(url: str, at_once: Callable[..., list[Any]]) -> None:
+def test_only_one_of_many_starts_makes_and_migrates_the_file(path: Path, at_once: Callable[..., list[Any]]) -> None:
+    url = f"sqlite:///{path}"
+
     def start(n: int) -> int:
         with File(url, migrations=NEXT).writing() as db:
             TOKENS.insert(name=f"t{n}", digest=bytes([n]), scopes="read", created_at=0.0).execute(db)

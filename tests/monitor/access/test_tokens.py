@@ -80,7 +80,7 @@ def test_what_cannot_be_created_or_revoked_is_refused(access: Access) -> None:
 # the cache
 
 
-def test_a_busy_token_and_nonsense_cost_no_query(access: Access, clock: Clock) -> None:
+def test_a_busy_token_and_nonsense_cost_no_query(access: Access, clock: Clock, path: Path) -> None:
     _, secret = access.tokens.create("ci", ["read"])
     assert access.tokens.find(secret) is not None
     seen = queries(access)
@@ -104,10 +104,10 @@ def test_a_busy_token_and_nonsense_cost_no_query(access: Access, clock: Clock) -
 
 
 def test_a_revoked_token_is_refused_here_at_once_and_elsewhere_within_two_seconds(
-    access: Access, url: str, clock: Clock
+    access: Access, path: Path, clock: Clock
 ) -> None:
     secret, other = (access.tokens.create(name, ["read"])[1] for name in ("ci", "cd"))
-    elsewhere = Access(url, clock=clock)
+    elsewhere = Access(f"sqlite:///{path}", clock=clock)
     assert all(each.tokens.find(one) for each in (access, elsewhere) for one in (secret, other))
     access.tokens.revoke("CI")
     assert access.tokens.find(secret) is None
@@ -120,6 +120,16 @@ def test_a_revoked_token_is_refused_here_at_once_and_elsewhere_within_two_second
     clock.advance(-3600)
     assert elsewhere.tokens.find(other) is None, "a clock that was set back does not lengthen the cache"
     assert elsewhere.tokens._cache == {}
+
+
+def test_webs_that_share_a_server_refuse_a_revoked_token_at_once(postgres: str, clock: Clock) -> None:
+    here, there = (Access(postgres, clock=clock) for _ in range(2))
+    first, second = (here.tokens.create(name, ["read"])[1] for name in ("ci", "cd"))
+    assert all(each.tokens.find(one) for each in (here, there) for one in (first, second))
+    here.tokens.revoke("ci")
+    _, rotated = here.tokens.rotate("cd")
+    assert [each.tokens.find(one) for each in (here, there) for one in (first, second)] == [None] * 4
+    assert there.tokens.find(rotated)
 
 
 def test_a_token_ends_when_it_was_said(access: Access, clock: Clock) -> None:
