@@ -89,6 +89,7 @@ A job is in exactly one place, and `job:ID` says which. Everything that changes 
     consumer, host, pid, started_at, threads, kind, queues, tasks, code
     serves  `queues` with a comma before and after each name
     ahead   by how many seconds the clock of its host was ahead of Redis's then
+    epoch   how many answers it had lost when it sent the last request that changed what it holds
     quiet, stop   1 when it was asked to
     beat_at   its last heartbeat (epoch seconds, clock of Redis)
     running   JSON [[token, started_at, phase], ...]: the jobs that were handled for a while when this was written

@@ -28,7 +28,7 @@ from pathlib import Path
 from duey import clock, errors
 from duey import files as config_files
 from duey.storage.presence import IN_BODY, Presence, Slot, read_slots
-from duey.storage.redis.codec import LOW, token_of, token_text
+from duey.storage.redis.codec import token_of, token_text
 from duey.storage.redis.connection.client import BLOCK_S, Server
 from duey.storage.redis.keys import LEASE_S
 
@@ -98,11 +98,10 @@ class RedisPresence(Presence):
         """What the threads handle now."""
         return read_slots(self._map[:])
 
-    def hold(self, token: int) -> bool:
-        """Report this job before its body begins. False if its claim is gone."""
+    def hold(self, token: int) -> str:
+        """What this worker handles, as it is reported. This job is reported from now on, as long as it is handled."""
         self._held.add(token)
-        text = running_text(self.slots())
-        return bool(self._server.run("running", self.n, self.key, text, token & LOW, again=True))
+        return running_text(self.slots())
 
     def asleep(self, yes: bool) -> None:
         super().asleep(yes)

@@ -4,6 +4,14 @@ The answer of a turn may be lost. Then its outcomes are stored, and the worker h
 So the next turn asks for all claims from the first unknown token on (`recover`), and a outcome that is sent twice is
 recognized by its token. A worker that was declared dead while it was suspended is not registered any more. Its turn is
 refused as a whole, it registers again under the same number, and finds that its claims are gone.
+
+A request without an answer may also arrive late, after those that were sent in its place. So requests carry the
+`epoch` of their worker, which every lost answer raises. Redis stores the highest one, and a request with a lower one
+changes nothing (lib_epoch.lua).
+
+Redis may also have lost what it has answered: it restarted without the end of its log, or a replica took over. Then
+claims may stand there of jobs that this worker has settled, and it does not settle them again. So it compares what
+stands there with what it holds, twice a second, and returns the rest to the queue (`control_signals`).
 """
 
 from __future__ import annotations
@@ -14,20 +22,25 @@ import os
 import threading
 import time
 import uuid
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from duey import clock, errors, faults
+from duey.model.job import ONCE, Claim
 from duey.model.limits import Limit
 from duey.model.outcome import Outcome, Ttl
 from duey.storage.redis import codec
-from duey.storage.redis.connection.client import Server
+from duey.storage.redis.connection.client import RedisAway, Server
 from duey.storage.redis.keys import LEASE_S
 from duey.storage.redis.presence import RedisPresence
 from duey.storage.values import ClaimResult, Registration
 
 logger = logging.getLogger("duey.redis")
+LATE = 0  # answer to a request of an earlier epoch
+TURN_S = 1.0  # longest wait for a turn to end before claims are compared
+ONCE_KEPT = 100  # outcomes of `on_crash="fail"` jobs that can be settled again
 SET_ASIDE_S = 0.25  # longest time that one turn spends on setting jobs aside
 DUE_SOON_S = 3.0  # sleepers are woken for jobs that become due within this time; longer than a worker sleeps
 
@@ -52,8 +65,29 @@ class WorkerSession:
         self.presence, self.fields = presence, fields
         self.pid = os.getpid()
         self.lock = threading.Lock()  # one turn at a time, because it counts the tokens
-        self.counter = 0
-        self.unsure = False  # whether an answer was lost
+        self.counter = 0  # of the next token
+        self.unsure = False  # whether the answer of a turn was lost
+        self.held: set[int] = set()  # counters of the claims that were handed over and are neither settled nor released
+        self.once: OrderedDict[int, tuple[Outcome, Ttl]] = OrderedDict()  # outcomes of jobs that must not run again
+        self.epoch = 0
+        self._counting = threading.Lock()
+
+    def lost_answer(self) -> None:
+        """A request of this worker may arrive late: those after it belong to the next epoch."""
+        with self._counting:
+            self.epoch += 1
+
+    def settled(self, outcomes: Sequence[Outcome], stopped: Sequence[str], ttl: Ttl) -> None:
+        """These claims have ended, except those that were `stopped`."""
+        for outcome in outcomes:
+            token = outcome.claim.token
+            if stopped and codec.token_text(token) in stopped:
+                continue
+            self.held.discard(token & codec.LOW)
+            if outcome.claim.job.flags & ONCE:
+                self.once[token & codec.LOW] = outcome, ttl
+                if len(self.once) > ONCE_KEPT:
+                    self.once.popitem(last=False)
 
 
 class WorkerSessions:
@@ -94,8 +128,8 @@ class WorkerSessions:
 
     def _register(self, session: WorkerSession) -> None:
         presence = session.presence
-        lease_ms = int(LEASE_S * 1000)
-        if not self._server.run("register", presence.n, presence.key, lease_ms, *session.fields, again=True):
+        words = (presence.n, presence.key, int(LEASE_S * 1000), session.epoch, *session.fields)
+        if not self._server.run("register", *words, again=True):
             raise errors.StorageUnavailable(
                 f"Redis at {self._server.address} was emptied, and another process is worker {presence.n} there now: "
                 "restart this consumer"
@@ -106,12 +140,81 @@ class WorkerSessions:
         self._register(session)
 
     def control_signals(self, n: int) -> tuple[bool, bool]:
-        """Whether the worker was asked to be quiet, and to stop. Registers it again if it was declared dead."""
-        known, quiet, stop = self._server.command(b"HMGET", self._server.key(f"worker:{n}"), "key", "quiet", "stop")
+        """Whether the worker was asked to be quiet, and to stop. Registers it again if it was declared dead, and
+        returns claims of it to the queue that it does not hold."""
         session = self._sessions.get(n)
-        if known is None and session is not None and session.pid == os.getpid():
-            self._register_again(session)
+        own = session is not None and session.pid == os.getpid()
+        counter, held = (session.counter, session.held.copy()) if session and own else (0, set())
+        known, quiet, stop, *in_redis = self._server.run("signals", n, again=True)
+        if session and own:
+            if known is None:
+                self._register_again(session)
+            # Claims from this counter on belong to a turn, whose answer is under way or was lost.
+            elif session.unsure or any(int(c) < counter and int(c) not in held for c in in_redis):
+                self._compare_claims(session)
         return bool(quiet), bool(stop)
+
+    def _compare_claims(self, session: WorkerSession) -> None:
+        """Return claims to the queue that this worker does not hold, unless it knows how they ended."""
+        if not session.lock.acquire(timeout=TURN_S):
+            return  # the next look finds them
+        try:
+            n = session.presence.n
+            in_redis = {int(c) for c in self._server.command(b"HKEYS", self._server.key(f"claimed:{n}"))}
+            ended = [session.once[c] for c in in_redis - session.held if c in session.once]
+            for outcome, ttl in ended:
+                self._send(session, 0, (), [outcome], ttl, {})
+            session.lost_answer()  # a turn may have been given up a moment ago, and must not claim any more
+            returned = self._ask(session, "keep_claims", n, clock.now(), *session.held)
+            counters = [int(c) for c in returned[::2]]
+            session.counter = max([session.counter, *(c + 1 for c in counters)])
+            session.unsure = False
+        finally:
+            session.lock.release()
+        if ended or counters:
+            ids = [outcome.claim.job.id for outcome, _ in ended] + [job_id.decode() for job_id in returned[1::2]]
+            logger.warning(
+                "Redis had %d claims of worker %d that it does not hold, because an answer was lost, or the last "
+                "changes of Redis: %d jobs are queued again, %d are settled again (%s)",
+                len(ids), n, len(counters), len(ended), ", ".join(ids[:10]),
+            )  # fmt: skip
+
+    def release(self, n: int, claims: Sequence[Claim]) -> None:
+        """Return claims to the queue whose body never began."""
+        session = self._own(n)
+        words = [word for c in claims for word in (c.token & codec.LOW, c.job.id)]
+        try:
+            self._ask(session, "release_claims", n, clock.now(), *words)
+        except RedisAway:  # again, in the next epoch
+            self._ask(session, "release_claims", n, clock.now(), *words)
+        session.held.difference_update(words[::2])
+
+    def hold(self, presence: RedisPresence, token: int) -> bool:
+        """Report a job before its body begins. False if its claim is gone."""
+        session = self._own(presence.n)
+        try:
+            return bool(self._ask(session, "hold", presence.n, presence.hold(token), token & codec.LOW))
+        except RedisAway:
+            return bool(self._ask(session, "hold", presence.n, presence.hold(token), token & codec.LOW))
+
+    def _own(self, n: int) -> WorkerSession:
+        """The session of a worker of this process. Raises UnknownWorker."""
+        session = self._sessions.get(n)
+        if session is None or session.pid != os.getpid():
+            raise errors.UnknownWorker(str(n))
+        return session
+
+    def _ask(self, session: WorkerSession, script: str, n: int, *words: Any) -> Any:
+        """Run a script that changes what the worker holds. Returns its answer; None if the worker is not
+        registered."""
+        while True:
+            try:
+                answer = self._server.run(script, n, session.presence.key, session.epoch, *words)
+            except BaseException:  # also a time-out that strikes in between
+                session.lost_answer()
+                raise
+            if answer != LATE:  # another thread has lost an answer meanwhile
+                return answer
 
     def forget(self, n: int) -> None:
         """Remove a worker of this process."""
@@ -122,9 +225,7 @@ class WorkerSessions:
         limits: Mapping[str, Limit],
     ) -> ClaimResult:  # fmt: skip
         """Settle and claim for worker n. After StorageUnavailable the same outcomes may be sent again."""
-        session = self._sessions.get(n)
-        if session is None or session.pid != os.getpid():
-            raise errors.UnknownWorker(str(n))
+        session = self._own(n)
         with session.lock:
             if faults.point:
                 faults.point("settle.begun")
@@ -135,7 +236,8 @@ class WorkerSessions:
                 lost = lost + header.lost
             if faults.point:
                 faults.point("settle.committed")
-        claims = [codec.claim_of(n, each) for each in handed_over]
+            claims = [codec.claim_of(n, each) for each in handed_over]
+            session.held.update([claim.token & codec.LOW for claim in claims])
         self.sleepers = header.sleepers
         if header.blocked_many and not claims:
             session.presence.pipe.notify()  # it found only jobs to set aside: continue without sleeping
@@ -150,7 +252,7 @@ class WorkerSessions:
         """Run turn.lua once. Returns the header of the answer, and the claims as bytes."""
         presence, now = session.presence, clock.now()
         words: codec.Words = [
-            presence.n, presence.key, session.counter, int(session.unsure),
+            session.counter, int(session.unsure),
             int(presence.has_slept and not presence.sleeping), want, now, now + DUE_SOON_S,
             len(queues), len(outcomes), limits_text(limits), *queues,
         ]  # fmt: skip
@@ -159,10 +261,10 @@ class WorkerSessions:
         if faults.point:
             faults.point("settle.written")
         try:
-            answer = self._server.run("settle_and_claim", *words)
+            answer = self._ask(session, "settle_and_claim", presence.n, *words)
             if answer is None:
                 self._register_again(session)
-                answer = self._server.run("settle_and_claim", *words)
+                answer = self._ask(session, "settle_and_claim", presence.n, *words)
         except BaseException:  # also a time-out that strikes in between
             session.unsure = True
             raise
@@ -170,6 +272,7 @@ class WorkerSessions:
             raise errors.StorageUnavailable(f"worker {presence.n} is not registered: restart this consumer")
         header = Header._make(json.loads(answer[0]))
         session.counter = header.counter
+        session.settled(outcomes, header.stopped, ttl)
         session.unsure = session.unsure and not want
         presence.has_slept = presence.has_slept and presence.sleeping
         return header, answer[1:]

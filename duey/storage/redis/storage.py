@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from duey import clock
 from duey.model.job import Claim, Idempotency, JobRecord
 from duey.model.outcome import Outcome, Ttl
 from duey.storage.compaction import Backlog
 from duey.storage.contract import JobStorage
-from duey.storage.redis import codec, enqueue
+from duey.storage.redis import enqueue
 from duey.storage.redis.commands import RedisCommands
 from duey.storage.redis.connection.client import Server
 from duey.storage.redis.connection.resp import in_pairs
@@ -74,7 +73,7 @@ class RedisStorage(
         return self.sessions.settle_and_claim(worker, outcomes, want, queues, self.ttl, self.limits)
 
     def hold(self, presence: RedisPresence, token: int) -> bool:
-        return presence.hold(token)
+        return self.sessions.hold(presence, token)
 
     def sync(self) -> None:
         """Does nothing: the server's `appendfsync` decides."""
@@ -87,5 +86,4 @@ class RedisStorage(
         return [parts[index] for index in sorted(parts, key=int)]
 
     def release_claims(self, worker: int, claims: Sequence[Claim]) -> None:
-        words = [word for c in claims for word in (c.token & codec.LOW, c.job.id)]
-        self.server.run("release_claims", worker, clock.now(), *words, again=True)
+        self.sessions.release(worker, claims)

@@ -1,28 +1,55 @@
-"""A line to Redis that loses answers: what was asked is done, and the one who asked never hears of it."""
+"""A line to Redis that loses answers, delivers requests late, and can lead to another server."""
 
 from __future__ import annotations
 
+import contextlib
 import random
 import socket
 import threading
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
+from duey.storage.redis.connection.client import script
+
 
 class LossyLine:
-    """A proxy before a Redis server. `lose` is the share of scripts whose answer is lost, once `armed`."""
+    """A proxy before a Redis server. `lose` is the share of scripts whose answer is lost, once `armed`: what was asked
+    is done, and the one who asked never hears of it."""
 
     def __init__(self, url: str, lose: float = 0.0, seed: int = 1) -> None:
-        self._server = (urlsplit(url).hostname, urlsplit(url).port)
+        self._server = address_of(url)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"redis://127.0.0.1:{self._listener.getsockname()[1]}/0"
         self.lose, self.lost, self.armed = lose, 0, False
         self.on_loss: Callable[[], None] | None = None
+        self._hold: list[bytes] = []  # the scripts whose next requests are held up
+        self._held: list[bytes] = []
+        self._open: list[socket.socket] = []
         self._random = random.Random(seed)
         threading.Thread(target=self._accept, daemon=True).start()
 
     def close(self) -> None:
         self._listener.close()
+
+    def hold_up(self, name: str, requests: int = 1) -> None:
+        """The next requests to run this script are held up, and their connections break."""
+        self._hold, self._held = [script(name).sha] * requests, []
+
+    def deliver(self) -> None:
+        """Let the requests that were held up arrive, and be done."""
+        assert self._held and not self._hold, "not all requests were held up"
+        for request in self._held:
+            with socket.create_connection(self._server) as server:
+                server.sendall(request)
+                assert server.recv(65536)[:1] != b"-"
+
+    def lead_to(self, url: str) -> None:
+        """From now on to another server. All connections end."""
+        self._server = address_of(url)
+        for each in self._open:
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+        self._open.clear()
 
     def _accept(self) -> None:
         while True:
@@ -34,7 +61,12 @@ class LossyLine:
 
     def _carry(self, client: socket.socket) -> None:
         with client, socket.create_connection(self._server) as server:
+            self._open.append(client)
             while asked := self._received(client):
+                if self._hold and self._hold[0] in asked:
+                    self._hold.pop()
+                    self._held.append(asked)
+                    return
                 server.sendall(asked)
                 # One command is under way at a time, so that whatever arrives is its answer, or a part of it.
                 if self.armed and b"EVALSHA" in asked and self._random.random() < self.lose:
@@ -67,9 +99,18 @@ class LossyLine:
             client.recv(1, socket.MSG_PEEK)
         except TimeoutError:
             return False
+        except OSError:
+            return True
         return True
 
     @staticmethod
     def _received(client: socket.socket) -> bytes:
         client.settimeout(None)
-        return client.recv(1 << 20)
+        try:
+            return client.recv(1 << 20)
+        except OSError:
+            return b""
+
+
+def address_of(url: str) -> tuple[str | None, int | None]:
+    return urlsplit(url).hostname, urlsplit(url).port

@@ -1,19 +1,19 @@
--- uses: full places wakeup limits insert settle claim
+-- uses: full places wakeup limits insert settle claim epoch
 -- Settles finished jobs, makes due jobs ready, and claims the next ones.
--- Arguments: n, key, first counter, recover, awake, want, now, soon, how many queues, how many outcomes, the limits
--- of tasks (JSON: task -> [places, token_s, burst]; or empty), the queues, the outcomes. recover = 1: the answer of
--- an earlier turn was lost, so its claims are returned now. awake = 1: the worker slept before this turn.
--- Returns a JSON header, then the claims; or nothing if n is not registered.
+-- Arguments: n, key, epoch, first counter, recover, awake, want, now, soon, how many queues, how many outcomes, the
+-- limits of tasks (JSON: task -> [places, token_s, burst]; or empty), the queues, the outcomes. recover = 1: the answer
+-- of an earlier turn was lost, so its claims are returned now. awake = 1: the worker slept before this turn.
+-- Returns a JSON header, then the claims; or what lib_epoch.lua says.
 
-local n, key, first, recover, awake = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4] == '1', ARGV[5] == '1'
-local want, now, soon = tonumber(ARGV[6]), ARGV[7], tonumber(ARGV[8])
-local queue_count, outcome_count = tonumber(ARGV[9]), tonumber(ARGV[10])
+local n, first, recover, awake = ARGV[1], tonumber(ARGV[4]), ARGV[5] == '1', ARGV[6] == '1'
+local want, now, soon = tonumber(ARGV[7]), ARGV[8], tonumber(ARGV[9])
+local queue_count, outcome_count = tonumber(ARGV[10]), tonumber(ARGV[11])
 local DUE_STEP, BLOCK_STEP = 1000, 500  -- limit how long other clients wait for this script
 
-local registered = call('HGET', P .. 'worker:' .. n, 'key')
-if not registered or (key ~= '' and registered ~= key) then return false end
+local of_now = is_of_now(n, ARGV[2], ARGV[3])
+if of_now ~= true then return of_now end
 at_once = math.max(1, outcome_count)
-settle_all(ARGV, 12 + queue_count, outcome_count)
+settle_all(ARGV, 13 + queue_count, outcome_count)
 unblock_freed(now)
 
 for _, set in ipairs({'scheduled', 'retrying'}) do
@@ -26,7 +26,7 @@ for _, task in ipairs(call('ZRANGEBYSCORE', P .. 'limits_due', '-inf', now)) do 
 
 local wanted, star_at = {}, nil
 local elsewhere = {}  -- named with a `!`: `*` excludes these
-for i = 12, 11 + queue_count do
+for i = 13, 12 + queue_count do
   if string.sub(ARGV[i], 1, 1) == '!' then
     elsewhere[string.sub(ARGV[i], 2)] = true
   else
@@ -74,7 +74,7 @@ if want > 0 and call('EXISTS', P .. 'pauses') == 1 then
   if paused['hold '] then want = 0 end  -- the queue is being moved
 end
 
-local limits = want > 0 and ARGV[11] ~= '' and cjson.decode(ARGV[11]) or nil
+local limits = want > 0 and ARGV[12] ~= '' and cjson.decode(ARGV[12]) or nil
 local limit_states = {}  -- of the tasks of jobs that were looked at
 
 -- Sets a job aside, with an event.

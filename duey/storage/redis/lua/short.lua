@@ -42,6 +42,16 @@ call('ZADD', P .. 'recorders', time[1], ARGV[1])
 call('ZREMRANGEBYSCORE', P .. 'recorders', '-inf', time[1] - ARGV[2])
 return 1
 
+-- script: hold
+-- uses: full places epoch
+-- Stores what a worker handles, before the body of one of its claims begins. Arguments: n, key, epoch, JSON, the counter
+-- of that claim. Returns `yes`; nothing if the claim is gone; or what lib_epoch.lua says.
+
+local of_now = is_of_now(ARGV[1], ARGV[2], ARGV[3])
+if of_now ~= true then return of_now end
+call('HSET', P .. 'worker:' .. ARGV[1], 'running', ARGV[4])
+return call('HEXISTS', P .. 'claimed:' .. ARGV[1], ARGV[5]) == 1 and 'yes'
+
 -- script: overdue
 -- uses: places
 -- Returns the workers whose lease has expired by the clock of Redis.
@@ -84,13 +94,11 @@ return 1
 
 -- script: running
 -- uses: full places
--- Stores what a worker handles. Arguments: n, key, JSON, optionally the counter of a claim. Returns 1, or 0 if the
--- worker is not registered any more or does not hold that claim.
+-- Stores what a worker handles. Arguments: n, key, JSON. Returns 1, or 0 if the worker is not registered any more.
 
 local worker = P .. 'worker:' .. ARGV[1]
 if call('HGET', worker, 'key') ~= ARGV[2] then return 0 end
 call('HSET', worker, 'running', ARGV[3])
-if ARGV[4] and call('HEXISTS', P .. 'claimed:' .. ARGV[1], ARGV[4]) == 0 then return 0 end
 return 1
 
 -- script: signal_worker
@@ -100,6 +108,14 @@ return 1
 if call('EXISTS', P .. 'worker:' .. ARGV[1]) == 0 then return 0 end
 call('HSET', P .. 'worker:' .. ARGV[1], ARGV[2], '1')
 return 1
+
+-- script: signals
+-- uses: places
+-- Returns what a worker was asked to do: its key, quiet, stop; then the counters of its claims. Arguments: n.
+
+local answer = call('HMGET', P .. 'worker:' .. ARGV[1], 'key', 'quiet', 'stop')
+for _, counter in ipairs(call('HKEYS', P .. 'claimed:' .. ARGV[1])) do answer[#answer + 1] = counter end
+return answer
 
 -- script: untouched
 -- uses: places

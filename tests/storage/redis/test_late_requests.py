@@ -1,0 +1,104 @@
+"""A request that arrives after those that were sent in its place changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from duey import errors
+from duey.model.job import ONCE
+from duey.storage.redis.storage import RedisStorage
+from tests.contracts.rig import Hand, ended, job, jobs, state
+from tests.storage.redis.proxy import LossyLine
+
+
+@pytest.fixture
+def line(redis_server: Any) -> Iterator[LossyLine]:
+    line = LossyLine(redis_server.url)
+    yield line
+    line.close()
+
+
+@pytest.fixture
+def hand(line: LossyLine, open_storage: Callable[..., RedisStorage], hire: Callable[..., Hand]) -> Hand:
+    """A worker at the end of a line that delivers late. The server knows its scripts."""
+    storage = open_storage(line.url)
+    hand = hire(storage)
+    hand.claim(0)
+    storage.release_claims(hand.n, [])
+    return hand
+
+
+def test_a_turn_that_comes_after_its_successor_claims_nothing(line: LossyLine, hand: Hand, storage: RedisStorage):
+    storage.enqueue_jobs(jobs("abc"))
+    line.hold_up("settle_and_claim")
+    with pytest.raises(errors.StorageUnavailable):
+        hand.claim(1)
+    claim = hand.claim_one()
+    line.deliver()
+    assert (storage.counts().running, storage.counts().queued) == (1, 2)
+    assert not hand.settle(claim).lost
+    assert [hand.claim_one().job.id, hand.claim_one().job.id] == ["b", "c"]
+
+
+def test_a_turn_that_comes_before_its_successor_is_known_to_it(line: LossyLine, hand: Hand, storage: RedisStorage):
+    storage.enqueue_jobs(jobs("abc"))
+    line.hold_up("settle_and_claim")
+    with pytest.raises(errors.StorageUnavailable):
+        hand.claim(1)
+    line.deliver()
+    assert [claim.job.id for claim in hand.claim(2)] == ["a", "b"]
+    assert storage.counts().queued == 1
+
+
+def test_a_late_turn_of_a_worker_that_registered_again_claims_nothing(
+    line: LossyLine, hand: Hand, storage: RedisStorage
+):
+    storage.enqueue_jobs(jobs("ab"))
+    line.hold_up("settle_and_claim")
+    with pytest.raises(errors.StorageUnavailable):
+        hand.claim(1)
+    storage.lifecycle.reap(hand.dead(), 3)
+    hand.storage.control_signals(hand.n)  # registers again
+    line.deliver()
+    assert (storage.counts().running, storage.counts().queued) == (0, 2)
+
+
+def test_a_late_return_does_not_take_a_job_from_its_body(line: LossyLine, hand: Hand, storage: RedisStorage):
+    storage.enqueue_jobs([job("a", flags=ONCE)])
+    claim = hand.claim_one()
+    line.hold_up("release_claims", 2)  # it is sent twice
+    with pytest.raises(errors.StorageUnavailable):
+        hand.storage.release_claims(hand.n, [claim])
+    assert hand.storage.hold(hand.presence, claim.token)
+    line.deliver()
+    assert (storage.counts().running, storage.counts().queued) == (1, 0)
+    assert not hand.settle(claim).lost
+
+
+def test_a_late_outcome_changes_nothing(line: LossyLine, hand: Hand, storage: RedisStorage):
+    storage.enqueue_jobs(jobs("a"))
+    claim = hand.claim_one()
+    line.hold_up("settle_and_claim")
+    with pytest.raises(errors.StorageUnavailable):
+        hand.settle(claim)
+    assert not hand.settle(claim).lost
+    line.deliver()
+    assert state(storage, "a") == "done"
+
+
+def test_claims_of_a_lost_answer_do_not_wait_for_a_free_thread(line: LossyLine, hand: Hand, storage: RedisStorage):
+    """The worker asks for no job as long as its bodies run."""
+    storage.enqueue_jobs(jobs("abc"))
+    running = hand.claim_one()
+    line.lose, line.armed = 1.0, True
+    with pytest.raises(errors.StorageUnavailable):
+        hand.claim(1)
+    line.armed = False
+    assert storage.counts().running == 2
+    hand.storage.control_signals(hand.n)
+    assert (storage.counts().running, storage.counts().queued) == (1, 2)
+    assert not hand.storage.settle_and_claim(hand.n, [ended(running)], 0, ()).lost
+    assert [claim.job.id for claim in hand.claim(3)] == ["b", "c"]
