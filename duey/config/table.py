@@ -103,6 +103,11 @@ class Consumer:
         "a worker process that has more memory takes no more jobs, and another one takes its place; 0: no limit",
     )
 
+    @property
+    def silent_s(self) -> float:
+        """A living consumer whose last heartbeat is older is named: it is late, but its lease has not expired yet."""
+        return (self.heartbeat_s + self.lease_s) / 2
+
 
 @dataclass(frozen=True)
 class Schedule:

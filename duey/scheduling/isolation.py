@@ -91,7 +91,8 @@ class Aside:
 
 
 class Complaints:
-    """Logs problems, each once as long as it does not change."""
+    """Logs problems, each once as long as it does not change. A storage that is away is one problem, however it is seen
+    to be away: while a network is cut, that changes every few seconds."""
 
     def __init__(self, logger: logging.Logger) -> None:
         self._logger = logger
@@ -100,9 +101,10 @@ class Complaints:
     def log(self, name: str, sentence: str, exc: BaseException | None = None) -> None:
         """Log a problem, unless it is the last one that was logged under this name."""
         message = sentence if exc is None else f"{sentence}: {reason_of(exc)}"
-        if self._last.get(name) == message:
+        problem = type(exc).__name__ if isinstance(exc, errors.StorageUnavailable) else message
+        if self._last.get(name) == problem:
             return
-        self._last[name] = message
+        self._last[name] = problem
         expected = exc is None or isinstance(exc, errors.DueyError)
         self._logger.log(
             logging.WARNING if expected else logging.ERROR, "%s", message, exc_info=None if expected else exc

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable, Iterator
 
@@ -69,6 +70,15 @@ def test_what_is_wrong_is_said_and_is_the_exit_status(clock, run_in, make, spoil
     assert run_in(world)("status", "--ready")[0] == (status == 1)
     judged = json.loads(run_in(world)("status", "--json")[1])
     assert judged["ready"] is (status != 1) and judged["level"] == ("good" if status == 0 else "bad")
+
+
+def test_a_worker_whose_heartbeat_is_late_is_named(clock, run_in, make, monkeypatch):
+    world: World = make()
+    (worker,) = world.control.workers()
+    for age_s, shown in ((8.0, "alive, idle"), (10.0, "alive, no heartbeat for 10 s, idle")):
+        late = dataclasses.replace(worker, heartbeat_at=clock.now - age_s)
+        monkeypatch.setattr(type(world.control), "workers", lambda control, late=late: [late])
+        assert f"atlas pid 4121, 4 x thread, {shown}\n" in run_in(world)("status")[1]
 
 
 @pytest.fixture

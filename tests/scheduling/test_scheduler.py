@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 from datetime import datetime
+from itertools import count
 from types import SimpleNamespace
 from typing import Any
 
@@ -161,9 +163,10 @@ def test_the_loop_sleeps_until_the_next_slot_and_never_longer_than_a_look(world:
 def test_a_look_that_fails_is_said_once_and_is_the_reason_of_what_was_missed(
     world: Make, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
+    tries = count()
     for error, log, reason in (
-        (errors.StorageUnavailable("the queue is away"), "the queue is away", "the storage was away"),
-        (SystemExit("bye"), "SystemExit", "the scheduler failed"),
+        (lambda: errors.StorageUnavailable(f"the queue is away: {next(tries)}"), "is away", "the storage was away"),
+        (lambda: SystemExit("bye"), "SystemExit", "the scheduler failed"),
     ):
         caplog.clear()
         w = world({"a": cron("*/5 * * * *")})
@@ -171,8 +174,8 @@ def test_a_look_that_fails_is_said_once_and_is_the_reason_of_what_was_missed(
         s.stop_flag = SimpleNamespace(wait=w.go)
         w.run(60, s)
 
-        def fail(*_: object, error: BaseException = error) -> None:
-            raise error
+        def fail(*_: object, error: Callable[[], BaseException] = error) -> None:
+            raise error()
 
         with monkeypatch.context() as patched:
             for verb in ("schedules", "note_alive", "fire"):

@@ -37,7 +37,8 @@ def status(cli_context: CliContext, options: argparse.Namespace) -> int:
             "workers": [each.id for each in found.serving], "incidents": list(found.incidents),
         })  # fmt: skip
     else:
-        for line in lines_of(found, problems, sentence if judged.level == BAD else ""):
+        silent_s = cli_context.settings.consumer.silent_s
+        for line in lines_of(found, problems, sentence if judged.level == BAD else "", silent_s):
             echo(line)
         alerts.show_state(cli_context)
     if problems:
@@ -50,8 +51,8 @@ def counts_of(counts: Any) -> dict[str, Any] | None:
     return counts and {**vars(counts), "oldest_queued_at": clock.rfc3339(counts.oldest_queued_at)}
 
 
-def lines_of(found: Any, problems: list[str], sentence: str) -> list[str]:
-    """The state as text."""
+def lines_of(found: Any, problems: list[str], sentence: str, silent_s: float) -> list[str]:
+    """The state as text. A worker whose last heartbeat is older than `silent_s` is shown with its age."""
     if problems:
         lines = [f"NOT READY: {'; '.join(problems)}"]
     else:
@@ -72,7 +73,9 @@ def lines_of(found: Any, problems: list[str], sentence: str) -> list[str]:
     ]
     for worker in found.workers:
         state = "alive" if worker.alive else "dead"
-        off = f", {text}" if (text := clock.off_in_words(worker.clock_ahead_s)) else ""
+        age_s = found.now - worker.heartbeat_at
+        off = f", no heartbeat for {age_s:.0f} s" if worker.alive and age_s > silent_s else ""
+        off += f", {text}" if (text := clock.off_in_words(worker.clock_ahead_s)) else ""
         doing = ", ".join(job.task for job in worker.running) or "idle"
         lines.append(
             f"worker {worker.id}: {worker.host} pid {worker.pid}, {worker.workers} x {worker.worker_type}, "

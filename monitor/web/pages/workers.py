@@ -24,7 +24,6 @@ from duey.monitor.web.route import NOTE, Done, Route, View, get, post, question
 from duey.monitor.web.services import Recent, Services
 
 FIGURES_KEPT_S = 30.0
-STALE_S = 30.0
 
 
 class WorkersPage:
@@ -84,6 +83,7 @@ class WorkersPage:
                 running.append({"run": each, "worker": worker.id, "p95": p95, "ratio": ratio, "times": times})
         running.sort(key=lambda one: -one["ratio"])
         first = min(processes, key=lambda each: each.started_at)
+        silent_s = self._services.settings.consumer.silent_s
         return {
             "first": first,
             "processes": processes,
@@ -95,7 +95,7 @@ class WorkersPage:
             "codes": {each.code for each in processes},
             "running": running,
             "clock_off": clock.off_in_words(max((each.clock_ahead_s for each in processes), key=abs)),
-            "stale": any(request.now - each.heartbeat_at > STALE_S for each in processes),
+            "silent": any(request.now - each.heartbeat_at > silent_s for each in processes),
         }
 
     def quiet_all(self, request: Request) -> View | Done:

@@ -285,7 +285,7 @@ def test_a_pause_can_be_undone_where_it_is_told(world: World, admin: Browser) ->
 # workers and queues
 
 
-def test_workers_are_asked_and_the_unusual_stands_first(world: World, admin: Browser) -> None:
+def test_workers_are_asked_and_the_unusual_stands_first(world: World, admin: Browser, clock: Clock) -> None:
     page, first = admin.get("/monitor/workers"), str(world.presences[0].n)
     assert "4 of 4 busy" in page.words
     assert "as usual" in page.words and "nothing to compare with yet" in page.words
@@ -300,6 +300,9 @@ def test_workers_are_asked_and_the_unusual_stands_first(world: World, admin: Bro
         off = [dataclasses.replace(each, clock_ahead_s=-90.0) for each in workers(world.control)]
         patch.setattr(type(world.control), "workers", lambda control: off)
         assert admin.get("/monitor/workers").words.count("clock 90 s behind") == 2
+        for age_s, number in ((8, 0), (10, 2)):  # the lease is 15 s, and a heartbeat comes every 3 s
+            off[:] = [dataclasses.replace(each, heartbeat_at=clock.now - age_s) for each in off]
+            assert admin.get("/monitor/workers").words.count("no heartbeat") == number, age_s
     world.hire("atlas", 99_994_120, "other")
     both = admin.get("/monitor/workers").words
     assert "8 workers" not in both and both.count("Stop…") == 2, "two processes of one consumer"
