@@ -34,7 +34,8 @@ from duey.os_process import OwnDescriptor
 from duey.storage.wakeup import ASLEEP_AT, LOCK_FILE, LOCK_FILE_BYTES, PIPE_FILE, QUEUES_AT, WakeupPipe, queues_text
 
 HEADER = struct.Struct("<8sqB")  # magic, pid, asleep
-SLOT = struct.Struct("<qBdd")  # token (0: idle), phase, started_at (0: the body has not begun), deadline (0: none)
+# token (0: idle), phase, started_at (0: the body has not begun), deadline (0: none)
+SLOT = struct.Struct("<qBdd")
 TOKEN = struct.Struct("<q")
 MAGIC = b"duey\x00\x00\x00\x02"
 SLOTS_AT = 64
@@ -109,7 +110,8 @@ class Presence:
         SLOT.pack_into(self._map, self._here.at or self._at(), token, TAKEN, 0.0, 0.0)
 
     def begin(self, token: int, started_at: float, deadline: float = 0.0) -> None:
-        """The body of this thread's job starts. `deadline`: epoch seconds, 0 for none."""
+        """The body of this thread's job starts. `deadline`: 0 for none; by CLOCK_MONOTONIC,
+        which nobody sets, and which stands still while the machine sleeps."""
         SLOT.pack_into(self._map, self._here.at or self._at(), token, IN_BODY, started_at, deadline)
 
     def body_ended(self, token: int, started_at: float) -> None:

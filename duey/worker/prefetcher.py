@@ -144,7 +144,7 @@ class Prefetcher:
     def begin(self, claim: Claim, started_at: float) -> None:
         """A body starts in this thread. Raises ClaimLost if it must not run twice and its claim is gone."""
         timeout = claim.job.timeout_s
-        self.presence.begin(claim.token, started_at, started_at + timeout if timeout else 0.0)
+        self.presence.begin(claim.token, started_at, time.monotonic() + timeout if timeout else 0.0)
         self._here.began = time.perf_counter()
         if claim.job.flags & ONCE and not self.storage.hold(self.presence, claim.token):
             raise errors.ClaimLost(f"job {claim.job.id} was taken away before its body began")

@@ -15,7 +15,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from duey import clock
 from duey.storage.contract import Workers
 from duey.storage.presence import IN_BODY, rss_of
 from duey.worker.process import WorkerSpec
@@ -74,7 +73,7 @@ def past_timeout(storage: Workers, child: WorkerProcess) -> list[int]:
     return [
         slot.token
         for slot in storage.slots(child.number)
-        if slot.deadline and clock.now() > slot.deadline + TIMEOUT_GRACE_S
+        if slot.deadline and time.monotonic() > slot.deadline + TIMEOUT_GRACE_S
     ]
 
 

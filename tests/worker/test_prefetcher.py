@@ -13,6 +13,8 @@ from duey.execution.huey import DurableHuey
 from duey.execution.registration import register
 from duey.model.job import ONCE
 from duey.worker.prefetcher import Prefetcher
+from duey.worker.process import WorkerSpec
+from duey.worker.watchdog import WorkerProcess, past_timeout
 from tests.contracts.rig import SOON_S, Hand, ended, job, jobs, kinds, look, state, with_lifecycle, worker_threads
 from tests.support import wait_until
 from tests.support.sqlite_huey import sqlite_huey
@@ -244,4 +246,18 @@ def test_it_sleeps_until_what_the_last_look_saw_falls_due(huey, prefetcher, monk
     monkeypatch.setattr(prefetcher.presence.pipe, "wait", waits.append)
     prefetcher._lead()
     assert due == [] and len(waits) == 1 and waits[0] <= 0.05
+    monkeypatch.undo()
+
+
+def test_a_clock_that_is_set_and_a_machine_that_slept_end_no_body(huey, prefetcher, monkeypatch):
+    """The supervisor kills by the steady clock, which stands still meanwhile."""
+    huey.storage.enqueue_jobs([job("a", timeout_s=60.0)])
+    prefetcher.begin(prefetcher.next_claim(), clock.now())
+    child = WorkerProcess(WorkerSpec("w", 1, True, False, ("*",), "c", "process"), number=prefetcher.presence.n)
+    right = clock.now()
+    monkeypatch.setattr(clock, "_source", lambda: right + 7200)
+    assert past_timeout(huey.storage, child) == []
+    steady = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: steady + 62)
+    assert len(past_timeout(huey.storage, child)) == 1
     monkeypatch.undo()

@@ -10,7 +10,7 @@ A job is in exactly one place, and `job:ID` says which. Everything that changes 
 
 | KEY | type | contents |
 |---|---|---|
-| meta | hash | `schema`: version; `instance`: made anew when the server was emptied; `scheduler`: last seen |
+| meta | hash | `schema`: version; `instance`: made anew when the server was emptied; `scheduler`: last seen; `leases_seen`: see lib_lease.lua |
 | seq, event, worker, manual | string | last number given to a job, an event, a worker process, a token of no worker |
 | job:ID | hash | see below |
 | body:ID | string | head and payload: see below; it never changes, but for a retry with other arguments |
@@ -92,6 +92,7 @@ A job is in exactly one place, and `job:ID` says which. Everything that changes 
     epoch   how many answers it had lost when it sent the last request that changed what it holds
     quiet, stop   1 when it was asked to
     beat_at   its last heartbeat (epoch seconds, clock of Redis)
+    lease_ms  how long its lease lasts; absent once a gap has given it another: see lib_lease.lua
     running   JSON [[token, started_at, phase], ...]: the jobs that were handled for a while when this was written
 """
 

@@ -30,20 +30,12 @@ class Watch:
 
     def __init__(self, server: Server) -> None:
         self._server = server
-        self._lease_s = LEASE_S
         self._beat_due: dict[int, float] = {}  # monotonic
         self._reported: dict[int, str] = {}
-        self._looked_at: float | None = None
-        self._doubt_until = 0.0
-
-    @property
-    def grace_s(self) -> float:
-        """How long living workers have to renew their leases after an interruption, in seconds."""
-        return max(2.0, self._lease_s / 3)
 
     def beat(self, workers: Sequence[int], lease_s: float, folder: Path) -> None:
         """Renew the leases when it is time, and report what the workers run."""
-        now, self._lease_s = time.monotonic(), lease_s
+        now = time.monotonic()
         words: list[Any] = []
         for n in workers:
             text = running_text(presence.slots_of(folder, n))
@@ -56,30 +48,13 @@ class Watch:
         try:
             self._server.run("beat", int(lease_s * 1000), f"{clock.host_ahead_s():.3f}", *words, again=True)
         except errors.StorageUnavailable:
-            self.doubt()
             self._beat_due.clear()
             raise
         self._beat_due = {n: now + lease_s / 5 if n in words[::2] else self._beat_due[n] for n in workers}
 
-    def doubt(self) -> None:
-        """Declare no worker dead for a while, because others may have lost their connection too."""
-        self._doubt_until = time.monotonic() + self.grace_s
-
     def overdue(self) -> list[int]:
-        """The workers whose lease has expired. Empty while it is not certain that they could have renewed it."""
-        now, before = time.monotonic(), self._looked_at
-        self._looked_at = now
-        if before is not None and now - before > max(2.0, self._lease_s / 2):
-            self.doubt()  # this process was suspended, perhaps with the whole machine
-        try:
-            found = [int(n) for n in self._server.run("overdue", again=True)]
-        except errors.StorageUnavailable:
-            self.doubt()
-            raise
-        if not found or now < self._doubt_until:
-            return []
-        facts = self._server.facts()
-        return [] if facts is not None and facts.uptime_s < self.grace_s else found
+        """The workers whose lease has expired. Time in which nobody could renew a lease does not count."""
+        return [int(n) for n in self._server.run("overdue", again=True)]
 
 
 class RedisWorkers(OnThisHost, Workers):

@@ -17,10 +17,19 @@ MOST = 3
 BRIEF_S = 0.02
 
 
-@pytest.fixture(autouse=True)
-def an_old_server(monkeypatch):
-    """The session's server may have been started a moment ago, and then nobody would be judged."""
-    monkeypatch.setattr("duey.storage.redis.connection.preflight.Facts.uptime_s", 3600.0)
+def let_pass(storage, seconds):
+    """Time passes in which no script looks at the leases."""
+    server = storage.server
+    server.command(b"HINCRBY", server.key("meta"), "leases_seen", -int(seconds * 1000))
+    for n in server.command(b"ZRANGE", server.key("leases"), 0, -1):
+        server.command(b"ZINCRBY", server.key("leases"), -int(seconds * 1000), n)
+
+
+def left_s(storage, hand):
+    """How long the lease of this worker still lasts."""
+    seconds, micros = storage.server.command(b"TIME")
+    ends_at = float(storage.server.command(b"ZSCORE", storage.server.key("leases"), hand.n)) / 1000
+    return ends_at - int(seconds) - int(micros) / 1e6
 
 
 def let_lapse(storage, hand):
@@ -149,21 +158,66 @@ def test_a_worker_without_a_parent_beats_for_itself(storage):
     presence.close()
 
 
-def test_who_was_cut_off_or_finds_a_server_that_has_just_started_judges_nobody(storage, far, hand, monkeypatch):
-    def away(*words, **options):
-        raise errors.StorageUnavailable("away")
+@pytest.mark.parametrize("first", ["look", "beat"])
+def test_after_time_without_a_look_each_worker_has_a_whole_lease(storage, far, hire, first):
+    """Redis stood still, was down, or was cut off from all."""
+    beaten, dead = hire(), hire()
+    storage.beat([beaten.n, dead.n], 10.0)
+    let_pass(storage, 3600)
+    if first == "beat":
+        storage.watch._beat_due.clear()
+        storage.beat([beaten.n], 10.0)
+    assert far.watch.overdue() == []
+    assert 8 < left_s(storage, beaten) <= 10
+    assert 8 < left_s(storage, dead) <= 10
+    for _ in range(14):
+        let_pass(storage, 0.9)
+        storage.watch._beat_due.clear()
+        storage.beat([beaten.n], 10.0)
+    assert far.watch.overdue() == [dead.n], "it has not used its lease"
 
-    far.watch.beat([], 15.0, far.folder)
+
+def test_a_pause_that_is_no_gap_counts(storage, far, hand):
+    storage.beat([hand.n], 10.0)
+    far.watch.overdue()
+    before = left_s(storage, hand)
+    let_pass(storage, 0.5)
+    far.watch.overdue()
+    assert left_s(storage, hand) < before - 0.4
+
+
+def test_gaps_that_come_again_and_again_do_not_keep_a_dead_worker_alive(storage, far, hand):
+    storage.beat([hand.n], 10.0)
+    for _ in range(20):
+        let_pass(storage, 5)
+        if far.watch.overdue():
+            return
+    raise AssertionError("a second of each gap counts")
+
+
+@pytest.mark.parametrize("hours", [2, -2])
+def test_a_clock_of_the_server_that_is_set_ends_no_lease_and_prolongs_none(storage, far, hand, hours):
+    storage.beat([hand.n], 10.0)
+    let_pass(storage, hours * 3600)
+    assert far.watch.overdue() == []
+    assert 5 < left_s(storage, hand) < 11
+
+
+def test_a_worker_is_not_reaped_if_redis_stood_still_since_it_was_found(storage, far, hand, monkeypatch):
+    storage.enqueue_jobs(jobs("a"))
+    claim = hand.claim_one()
     let_lapse(storage, hand)
-    with monkeypatch.context() as patched:
-        patched.setattr(far.server, "run", away)
-        with pytest.raises(errors.StorageUnavailable):
-            far.lifecycle.rescue(MOST)
-    assert far.watch.overdue() == []
-    far.watch._doubt_until = 0.0
-    assert far.watch.overdue() == [hand.n]
-    monkeypatch.setattr("duey.storage.redis.connection.preflight.Facts.uptime_s", 1.0)
-    assert far.watch.overdue() == []
+    storage.server.command(b"HSET", storage.server.key(f"worker:{hand.n}"), "lease_ms", 10_000)
+    run = far.server.run
+
+    def late(name, *words, **options):
+        if name == "reap":
+            let_pass(storage, 30)
+        return run(name, *words, **options)
+
+    monkeypatch.setattr(far.server, "run", late)
+    assert far.lifecycle.rescue(MOST) == []
+    assert hand.settle(claim).lost == frozenset()
 
 
 def test_a_cancel_between_look_and_reaping_is_heeded(storage, far, hand, monkeypatch):

@@ -52,10 +52,6 @@ class Facts:
     def in_cluster(self) -> bool:
         return self._info.get("redis_mode") == "cluster"
 
-    @property
-    def uptime_s(self) -> float:
-        return float(self._info.get("uptime_in_seconds", 0))
-
     def problems(self, at: str) -> list[str]:
         """Why it stores nothing now."""
         used, most = (int(self._info.get(name, 0)) for name in ("used_memory", "maxmemory"))

@@ -1,4 +1,4 @@
--- uses: full places wakeup limits insert settle claim
+-- uses: full places lease wakeup limits insert settle claim
 -- Releases the claims of dead worker n, frees its locks and removes its row.
 -- Arguments: n, overdue, canceled, now, died, how many outcomes, how many notes, the outcomes, then six arguments for
 -- each note: counter, id, m (empty: unchanged), kind and event_json of the event, detail (empty: none).
@@ -11,9 +11,9 @@ local n = ARGV[1]
 local worker = P .. 'worker:' .. n
 if call('EXISTS', worker) == 0 then return 0 end
 if ARGV[2] == '1' then
-  local time = call('TIME')
-  local lease = call('ZSCORE', P .. 'leases', n)
-  if lease and tonumber(lease) >= time[1] * 1000 + math.floor(time[2] / 1000) then return 0 end
+  local now = lease_now()
+  local ends_at = call('ZSCORE', P .. 'leases', n)
+  if ends_at and tonumber(ends_at) >= now then return 0 end
 end
 local held = call('HGETALL', P .. 'claimed:' .. n)
 for k = 1, #held, 2 do

@@ -53,11 +53,10 @@ call('HSET', P .. 'worker:' .. ARGV[1], 'running', ARGV[4])
 return call('HEXISTS', P .. 'claimed:' .. ARGV[1], ARGV[5]) == 1 and 'yes'
 
 -- script: overdue
--- uses: places
--- Returns the workers whose lease has expired by the clock of Redis.
+-- uses: full places lease
+-- Returns the workers whose lease has ended.
 
-local time = call('TIME')
-return call('ZRANGEBYSCORE', P .. 'leases', '-inf', '(' .. whole(time[1] * 1000 + math.floor(time[2] / 1000)))
+return call('ZRANGEBYSCORE', P .. 'leases', '-inf', '(' .. whole(lease_now()))
 
 -- script: peek
 -- uses: places kv
