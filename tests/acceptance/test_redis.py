@@ -106,8 +106,7 @@ def test_time_in_which_redis_stood_still_ends_no_lease(tmp_path: Path, how: str)
             time.sleep(still_s)
         with redis.Redis(port=server.port) as admin:
             meta, now_ms = deployment.huey.storage.server.key("meta"), admin.time()[0] * 1000
-            looked = lambda: int(admin.hget(meta, "leases_seen") or 0) > now_ms
-            wait_until(looked, 30, "the other one has looked at the leases")
+            wait_until(lambda: int(admin.hget(meta, "leases_seen") or 0) > now_ms, 30, "somebody looked at the leases")
         os.kill(hosts[1].pid, signal.SIGCONT)
         died = {int(run.n) for run in deployment.ledger.running() if run.pid in dead}
         assert len(died) == 4
