@@ -10,7 +10,7 @@ A job is in exactly one place, and `job:ID` says which. Everything that changes 
 
 | KEY | type | contents |
 |---|---|---|
-| meta | hash | `schema`: version; `instance`: made anew when the server was emptied; `scheduler`: last seen; `leases_seen`: see lib_lease.lua |
+| meta | hash | `schema`: version; `instance`: new once emptied; `scheduler`: last seen; `leases_seen`: lib_lease.lua |
 | seq, event, worker, manual | string | last number given to a job, an event, a worker process, a token of no worker |
 | job:ID | hash | see below |
 | body:ID | string | head and payload: see below; it never changes, but for a retry with other arguments |
