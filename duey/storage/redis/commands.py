@@ -6,6 +6,7 @@ changed since it was read.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,6 +20,7 @@ from duey.storage.redis.connection.client import Server
 from duey.storage.redis.session import limits_text
 from duey.storage.values import TRIES, StoredJob, busy, found_as, found_to_queue
 
+logger = logging.getLogger("duey.redis")
 STEP = 500  # jobs that one script moves: limits how long other clients wait
 
 
@@ -66,24 +68,35 @@ class RedisCommands(Commands):
 
     def resume(self, kind: str, name: str) -> int:
         self.server.command(b"SREM", self.server.key("pauses"), f"{kind} {name}")
-        return self._unblock(f"{kind} {name}")
-
-    def _unblock(self, why: str) -> int:
-        """Queue again what was set aside for this reason. Returns the number of jobs."""
-        count = 0
-        while moved := int(self.server.run("unblock", why, clock.now(), STEP)):
-            count += moved
-        return count
+        return unblock(self.server, f"{kind} {name}")
 
     def unblock_tasks(self, known: Sequence[str]) -> int:
         held = {why.decode() for why in self.server.command(b"SMEMBERS", self.server.key("block_reasons"))}
-        count = sum(self._unblock(why) for why in sorted(held & {f"unknown {task}" for task in known}))
+        count = sum(unblock(self.server, why) for why in sorted(held & {f"unknown {task}" for task in known}))
         if any(why.startswith(("limit ", "rate ")) for why in held):
             # What has a former name was blocked before the task was renamed.
             own = {task: limit for task, limit in self.limits.items() if not limit.of}
             now_limits = {task: own.get(task, NO_LIMIT) for task in known}
             count += int(self.server.run("recheck", clock.now(), limits_text(now_limits)))
         return count
+
+
+def unblock(server: Server, why: str) -> int:
+    """Queue again what was set aside for this reason. Returns the number of jobs."""
+    count = 0
+    while moved := int(server.run("unblock", why, clock.now(), STEP)):
+        count += moved
+    return count
+
+
+def unblock_unpaused(server: Server) -> None:
+    """Queue again what waits for the end of a pause that has ended. A resume is several scripts, because there may be
+    many jobs: the process may have died between them, or Redis may have lost the last ones."""
+    for why in server.command(b"SDIFF", server.key("block_reasons"), server.key("pauses")):
+        if why.startswith((b"queue ", b"task ")) and (count := unblock(server, why.decode())):
+            logger.warning(
+                "%s is not paused, but %d jobs waited for its end: they are queued again", why.decode(), count
+            )
 
 
 def end_words(server: Server, outcome: Outcome, ttl: Ttl) -> codec.Words:

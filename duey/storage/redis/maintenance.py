@@ -8,6 +8,7 @@ from typing import Any
 from duey import clock
 from duey.storage.compaction import Backlog
 from duey.storage.contract import Maintenance
+from duey.storage.redis.commands import unblock_unpaused
 from duey.storage.redis.connection import preflight
 from duey.storage.redis.connection.client import Server
 from duey.storage.redis.connection.resp import in_pairs
@@ -63,6 +64,7 @@ class RedisMaintenance(Maintenance):
     def run_maintenance(self, limit: int = 1000) -> bool:
         more = bool(self.server.run("maintenance", clock.now(), limit, again=True))
         self.server.run("recheck", clock.now(), "")
+        unblock_unpaused(self.server)
         return self.backlog.relieve() or more
 
     # for Huey
