@@ -17,24 +17,32 @@ from duey.recipes import Refused, backup_set, paths, sqlite_backup
 def nightly_backup() -> dict[str, Any]:
     """Copy the databases of this service into [periodic] backup_folder, in a folder named by the UTC day.
 
-    The newest [periodic] backup_keep days are kept, older ones are removed. A queue on Redis is not copied.
+    The newest [periodic] backup_keep days are kept, older ones are removed. What is on a server (Redis, PostgreSQL) is
+    not copied: let the server back it up.
 
-    Returns {"folder", "bytes": {file: size}, "removed": [day]}.
-    A damaged database fails at once; a locked one and a full disk are tried again 3 times, a minute apart.
+    Returns {"folder", "bytes": {file: size}, "not_copied": [what is on a server], "removed": [day]}.
+    Where none of the files is on this host it fails: let the host of the web process run it. A damaged database fails
+    at once; a locked one and a full disk are tried again 3 times, a minute apart.
     """
     databases = {"monitor.db": settings.monitor.database, "access.db": settings.auth.database}
     if settings.storage.backend == "sqlite":
         # First: what moves on meanwhile is in both then, instead of in neither.
         databases = {"queue.db": str(settings.storage.path), **databases}
+    sources = {name: file for name, location in databases.items() if (file := paths.database_file(location))}
+    not_copied = [name for name in ("queue", "monitor", "access") if f"{name}.db" not in sources]
+    if not sources:
+        return {"folder": None, "bytes": {}, "not_copied": not_copied, "removed": []}
+    if not any(file.exists() for file in sources.values()):
+        files = ", ".join(map(str, sources.values()))
+        raise Discard(f"expected {files}, found none on this host: let the host of the web process run this schedule")
     folder = settings.periodic.backup_folder / datetime.now(timezone.utc).strftime("%Y-%m-%d")
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    sources = {name: paths.database_file(location) for name, location in databases.items()}
     try:
         sizes = backup_set.copy_all(sources, folder, progress=progress)
     except Refused as error:
         raise Discard(str(error)) from error
     removed = sqlite_backup.prune(settings.periodic.backup_folder, settings.periodic.backup_keep)
-    return {"folder": str(folder), "bytes": sizes, "removed": removed}
+    return {"folder": str(folder), "bytes": sizes, "not_copied": not_copied, "removed": removed}
 
 
 @huey.periodic_task(crontab(minute="*/5"), ping=settings.periodic.heartbeat_url or None)

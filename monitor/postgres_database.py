@@ -41,6 +41,8 @@ IDLE_IN_TRANSACTION_S = 60
 CONNECT_TIMEOUT_S = 5
 AGAIN_AFTER_S = 1.0
 STALE_AFTER_S = 600
+MAY_MAKE = """SELECT COALESCE((SELECT has_schema_privilege(oid, 'CREATE') FROM pg_namespace WHERE nspname = %s),
+    has_database_privilege(current_database(), 'CREATE'))"""
 DEAD_PEER = dict(keepalives_idle=30, keepalives_interval=10, keepalives_count=3, tcp_user_timeout=10_000)
 
 
@@ -104,15 +106,27 @@ class PostgresDatabase(MonitorDatabase):
             database.execute_sql("SET LOCAL lock_timeout = 1")  # ms
             query.execute(database)
 
-    def _open(self) -> Opened:
-        if psycopg is None:
-            raise self.trouble(self.place, "needs psycopg, which is not installed: run pip install 'duey[postgres]'")
-        database = Pool(self._parameters())
-        database.connect()
+    def look(self) -> tuple[int, int]:
+        """The schema version that is there, 0 where there are no tables yet, and the newest known. Makes nothing.
+
+        Raises the named errors, also where this user could not make the tables.
+        """
         try:
-            if database.execute_sql("SHOW search_path").fetchone() != (self.schema_name,):
-                found = f"is behind a pooler that drops options: name the server itself in {self.setting}"
-                raise self.trouble(self.place, found)
+            database = self._connected()
+            try:
+                version = self._version(database)
+                (may_make,) = database.execute_sql(MAY_MAKE, (self.schema_name,)).fetchone()
+            finally:
+                database.close_all()
+        except self.failures as error:
+            raise self._named_error(error) from error
+        if version is None and not may_make:
+            raise self.trouble(self.place, self._reason("42501", f"permission denied for database {self._name}"))
+        return version or 0, len(self._migrations)
+
+    def _open(self) -> Opened:
+        database = self._connected()
+        try:
             # A look first: what is not ours, or newer, is left as it is; who only reads need not wait for who writes.
             if self._version(database) != len(self._migrations):
                 with database.atomic():
@@ -122,6 +136,18 @@ class PostgresDatabase(MonitorDatabase):
                 database.close_all()
             raise
         return Opened(database)
+
+    def _connected(self) -> Pool:
+        """A new pool, and a connection of this thread."""
+        if psycopg is None:
+            raise self.trouble(self.place, "needs psycopg, which is not installed: run pip install 'duey[postgres]'")
+        database = Pool(self._parameters())
+        database.connect()
+        if database.execute_sql("SHOW search_path").fetchone() != (self.schema_name,):
+            database.close_all()
+            found = f"is behind a pooler that drops options: name the server itself in {self.setting}"
+            raise self.trouble(self.place, found)
+        return database
 
     def _parameters(self) -> dict[str, Any]:
         """What psycopg connects with."""
@@ -172,8 +198,11 @@ class PostgresDatabase(MonitorDatabase):
 
     def _named_error(self, error: BaseException) -> Exception:
         first = self._first(error)
+        return self.trouble(self.place, self._reason(getattr(first, "sqlstate", None), str(first)))
+
+    def _reason(self, code: str | None, text: str) -> str:
         place = Place(self.setting, self._name, self._user, self.schema_name, self._busy_timeout_s)
-        return self.trouble(self.place, reason(getattr(first, "sqlstate", None), str(first), place))
+        return reason(code, text, place)
 
     def _first(self, error: BaseException) -> BaseException:
         """The failure that began it: where the connection is gone, the rollback that follows fails too."""

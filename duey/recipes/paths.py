@@ -56,7 +56,7 @@ class Files:
         if not any(real.is_relative_to(os.path.realpath(folder)) for folder in self.folders):
             allowed = ", ".join(map(str, self.folders)) or "none"
             raise Refused(f"{path} is outside of the folders that jobs may use ([files] allow_folders: {allowed})")
-        own = [database_file(each) for each in self.own]
+        own = [file for each in self.own if (file := database_file(each))]
         if (
             any(real.is_relative_to(os.path.realpath(each)) for each in (*own, *_SYSTEM_FOLDERS))
             or real.name.endswith(_SIDE_FILES)
@@ -67,9 +67,10 @@ class Files:
         return path
 
 
-def database_file(location: str | Path) -> Path:
-    """Return the file of a path or a sqlite:/// URL."""
-    return Path(str(location).removeprefix(_URL))
+def database_file(location: str | Path) -> Path | None:
+    """Return the file of a path or a sqlite:/// URL, None for a database on a server."""
+    path = str(location).removeprefix(_URL)
+    return None if "://" in path else Path(path)
 
 
 def _same_file(path: Path, own: Path) -> bool:

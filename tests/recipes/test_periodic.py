@@ -73,6 +73,30 @@ def test_old_days_are_removed_once_the_new_one_is_whole(
     assert set(periodic.nightly_backup.call_local()["bytes"]) == {"monitor.db"}, "what is there, and not on Redis"
 
 
+def test_what_is_on_a_server_is_named_and_what_is_on_another_host_is_missed(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def with_(backend: str, monitor: str, auth: str) -> None:
+        changed = replace(
+            settings,
+            storage=replace(settings.storage, backend=backend),
+            monitor=replace(settings.monitor, database=monitor),
+            auth=replace(settings.auth, database=auth),
+        )
+        monkeypatch.setattr(periodic, "settings", changed)
+
+    there = "postgresql://duey:hunter2@db/duey"
+    with_("redis", settings.monitor.database, there)
+    got = periodic.nightly_backup.call_local()
+    assert (set(got["bytes"]), got["not_copied"]) == ({"monitor.db"}, ["queue", "access"])
+    with_("redis", "sqlite:////srv/elsewhere.db", there)
+    with pytest.raises(Discard, match=r"expected /srv/elsewhere\.db, found none on this host: let the host of the web"):
+        periodic.nightly_backup.call_local()
+    with_("redis", there, there)
+    got = periodic.nightly_backup.call_local()
+    assert got == {"folder": None, "bytes": {}, "not_copied": ["queue", "monitor", "access"], "removed": []}
+
+
 @rows("url", ["", "https://hc-ping.com/eb095278"])
 def test_the_heartbeat_s_url_is_its_ping(url: str) -> None:
     """tests/contracts/test_pings.py says what becomes of it."""

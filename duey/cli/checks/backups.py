@@ -8,8 +8,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from duey.cli.checks import FAIL, OK, Finding
-from duey.cli.commands.copies import schema_version
+from duey.cli.checks import FAIL, OK, WARN, Finding
+from duey.cli.commands.copies import databases, on_servers, schema_version
 from duey.recipes import Refused, backup_set
 
 OLDEST_BACKUP_S = 36 * 3600.0  # a day, and half a day for a backup that is late
@@ -18,6 +18,11 @@ OLDEST_BACKUP_S = 36 * 3600.0  # a day, and half a day for a backup that is late
 def backups(settings: Any, now: float) -> Iterator[Finding]:
     """Whether there is a complete backup, how old it is, and whether it can be read."""
     folder = Path(settings.periodic.backup_folder)
+    if servers := on_servers(settings):
+        text = f"what is on PostgreSQL ({', '.join(servers)}) cannot be checked from here"
+        yield Finding(WARN, "backup", f"{text}: make sure that pg_dump, or the server's own backup, runs")
+    if not databases(settings):
+        return
     lists = (*folder.glob(backup_set.LIST), *folder.glob(f"*/{backup_set.LIST}"))
     made = {path.parent: path.stat().st_mtime for path in lists if is_complete(path.parent)}
     subject = "backup"

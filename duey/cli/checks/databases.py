@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from duey import schema_copy
-from duey.cli.commands.copies import databases, schema_version
+from duey.cli.commands.copies import databases, on_servers, schema_version
 from duey.cli.context import Refused
 from duey.storage.sqlite.connection.preflight import refuse_old_library
 from duey.storage.sqlite.peek import opened
@@ -20,7 +20,7 @@ class Database(NamedTuple):
     writes."""
 
     role: str
-    place: str  # name of the file, or Redis and its address
+    place: str  # name of the file, or the server and its address
     found: int
     newest: int
 
@@ -35,8 +35,9 @@ class Database(NamedTuple):
 
 
 def looked_at(settings: Any, huey: Any) -> list[Database]:
-    """Every database. Raises Refused for one that a start would refuse, and StorageUnavailable, Misconfigured."""
-    found = list(files(settings))
+    """Every database. Raises Refused for one that a start would refuse, and StorageUnavailable, AccessUnavailable,
+    Misconfigured."""
+    found = [*files(settings), *servers(settings)]
     if settings.storage.backend == "redis":
         from duey.storage.redis.connection import preflight
         from duey.storage.redis.keys import VERSION
@@ -65,6 +66,12 @@ def files(settings: Any) -> Iterator[Database]:
             if sound != "ok":
                 raise damaged(path, sound.splitlines()[0])
         yield database
+
+
+def servers(settings: Any) -> Iterator[Database]:
+    """Those on PostgreSQL. Raises AccessUnavailable for one that a start could not use."""
+    for role, database in on_servers(settings).items():
+        yield Database(role, database.place, *database.look())
 
 
 def refuse_newer(settings: Any) -> None:

@@ -23,9 +23,9 @@ Check = Callable[[], Iterable[Finding]]
 def doctor(options: argparse.Namespace) -> int:
     """Look for everything that can be wrong: one line for each thing, ok, warn or fail, and what to do.
 
-    Checks settings, files and their permissions, disks, the clock, versions, backups, the limits of systemd, Redis, the
-    service at its own address, the headers of the proxy, and the servers of alerts (connections only). Changes nothing.
-    Run it as the user of the service. Exit status 1 if a line says fail.
+    Checks settings, files and their permissions, disks, the clock, versions, backups, the limits of systemd, Redis,
+    PostgreSQL, the service at its own address, the headers of the proxy, and the servers of alerts (connections only).
+    Changes nothing. Run it as the user of the service. Exit status 1 if a line says fail.
     """
     sys.dont_write_bytecode = True  # of task modules
     found = findings()
@@ -65,8 +65,8 @@ def checks(settings: Any) -> list[tuple[str, Check]]:
 
     plain = (
         of_settings.files, machine.data_files, machine.disk, machine.file_systems, machine.clock, machine.versions,
-        of_settings.signing, of_settings.network, of_settings.proxy_users, machine.systemd, reach.redis, reach.service,
-        reach.channels,
+        of_settings.signing, of_settings.network, of_settings.proxy_users, machine.systemd, reach.redis,
+        reach.postgresql, reach.service, reach.channels,
     )  # fmt: skip
     named: list[tuple[str, Check]] = [(each.__name__, partial(each, settings)) for each in plain]
     return [*named, ("backup", lambda: backups.backups(settings, time.time())), ("tasks", tasks)]

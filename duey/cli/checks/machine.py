@@ -104,7 +104,8 @@ def clock(settings: Any, now: float | None = None) -> Iterator[Finding]:
         yield Finding(FAIL, "clock", f"it says {today}: set it, and let it be synchronized (timedatectl set-ntp true)")
         return
     times = [path.stat().st_mtime for path in databases(settings).values() if path.exists()]
-    times += filter(None, [newest_job(databases(settings)["monitor"])])
+    if monitor := databases(settings).get("monitor"):
+        times += filter(None, [newest_job(monitor)])
     ahead_s = max(times, default=0.0) - now
     if ahead_s > AHEAD_S:
         text = f"the newest entry of the databases is {ahead_s:,.0f} s in the future"

@@ -1,4 +1,4 @@
-"""What `duey doctor` reaches over the network: Redis, the service at its own address, and the servers of alerts."""
+"""What `duey doctor` reaches over the network: Redis, PostgreSQL, the service itself, and the servers of alerts."""
 
 from __future__ import annotations
 
@@ -49,6 +49,18 @@ def redis(settings: Any) -> Iterator[Finding]:
     yield from found or [
         Finding(OK, "Redis", f"{at}, version {'.'.join(map(str, facts.version))}, keeps accepted jobs")
     ]
+
+
+def postgresql(settings: Any) -> Iterator[Finding]:
+    """Whether the databases on PostgreSQL can be used."""
+    from duey.cli.checks.databases import Database
+    from duey.cli.commands.copies import on_servers
+
+    for role, database in on_servers(settings).items():
+        try:
+            yield Finding(OK, role, Database(role, database.place, *database.look()).text)
+        except database.trouble as exc:
+            yield Finding(FAIL, role, str(exc))
 
 
 def service(settings: Any) -> Iterator[Finding]:

@@ -44,9 +44,21 @@ def databases(settings: Any) -> dict[str, Path]:
     return {role: path.resolve() for role, path in found.items()}
 
 
+def on_servers(settings: Any) -> dict[str, Any]:
+    """The databases of the service on PostgreSQL by role. They connect at their first use."""
+    from duey.monitor.access.database import database
+
+    return {} if sqlite_path(settings.auth.database) else {"access": database(settings.auth.database)}
+
+
+NO_FILES = "no database of this service is a file"
+
+
 def backup(cli_context: CliContext, options: argparse.Namespace) -> None:
     """Copy all databases into a folder, each consistently, while the service runs."""
     folder = Path(options.folder)
+    if not databases(cli_context.settings):
+        raise Refused(f"{NO_FILES}: back up PostgreSQL with pg_dump, and Redis by its own files (appendonly, RDB)")
     config_files.make_folder(folder)
     sources = {f"{role}.db": path for role, path in databases(cli_context.settings).items()}
     try:
@@ -57,6 +69,8 @@ def backup(cli_context: CliContext, options: argparse.Namespace) -> None:
     for name in sources:
         role = name.removesuffix(".db")
         echo(f"{role}: {sizes[name]} bytes to {folder / name}" if name in sizes else f"{role}: no database yet")
+    for role, database in on_servers(cli_context.settings).items():
+        echo(f"{role}: not copied, it is in {database.place}: pg_dump --schema={database.schema_name} copies it")
     if cli_context.settings.storage.backend == "redis":
         echo("queue: it is in Redis, whose own files (appendonly, RDB) are its backup")
     if "monitor.db" in sizes:
@@ -81,6 +95,8 @@ def restore(cli_context: CliContext, options: argparse.Namespace) -> None:
     stopped. The databases that are replaced are kept beside the new ones as *.before.
     """
     targets, given = databases(cli_context.settings), [Path(each) for each in options.source]
+    if not targets:
+        raise Refused(f"{NO_FILES}: restore PostgreSQL with pg_restore, and Redis from its own files")
     if (sources := kept_copies(given, targets)) is not None:
         wanted: dict[str, backup_set.Listed | None] = dict.fromkeys(sources)
     elif len(given) > 1:
@@ -105,7 +121,11 @@ def restore(cli_context: CliContext, options: argparse.Namespace) -> None:
         swap({targets[role]: fresh[role] for role in wanted})
     for role, target in targets.items():
         echo(f"{role}: restored to {target}" if role in wanted else f"{role}: not given, {target} is unchanged")
-    if not is_older("access", targets["access"]):  # the line would migrate it, and an older Duey is to be installed
+    for role, database in on_servers(cli_context.settings).items():
+        echo(f"{role}: not restored, it is in {database.place}: pg_restore restores what pg_dump has copied")
+    if "access" not in targets or not is_older(
+        "access", targets["access"]
+    ):  # the line would migrate it, and an older Duey is to be installed
         cli_context.audit("restore", ", ".join(options.source))
 
 
