@@ -22,7 +22,6 @@ _name = read.matching(read.NAME, "1 to 64 letters, digits or _ . -")
 _module = read.matching(r"[^\W\d]\w*(\.[^\W\d]\w*)*", "the name of a Python module")
 _word = read.matching(r"[^\s=]+", "a word without spaces")
 _prefix = read.matching(r"(/[A-Za-z0-9._~-]+)+", "a path that begins with / and does not end with it")
-redis_url = read.url("redis://HOST:PORT/N, rediss://HOST:PORT/N or unix:///FILE", "redis", "rediss", "unix")
 _origin = read.url("http:// or https://, a host and no path", "http", "https", with_path=False)
 
 
@@ -32,7 +31,7 @@ class Storage:
 
     backend: str = key("sqlite", read.choice("sqlite", "redis"), "sqlite (one machine) or redis")
     path: Path = key("data/queue.db", read.path, "file of the queue (sqlite)")
-    url: str = key("redis://127.0.0.1:6379/0", redis_url, "address of the server (redis)", True)
+    url: str = key("redis://127.0.0.1:6379/0", read.redis_url, "address of the server (redis)", True)
     name: str = key("duey", _name, "prefix of all keys (redis); services that share a server need different names")
     durability: str = key(
         "full",

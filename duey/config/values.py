@@ -19,6 +19,10 @@ from urllib.parse import parse_qsl, urlsplit
 Parser = Callable[[str, Path], Any]
 SQLITE_URL, POSTGRES_URL = "sqlite:///", "postgresql://"
 POSTGRES = f"{POSTGRES_URL}USER:PASSWORD@HOST:PORT/DB"
+REDIS_URL = (
+    "redis://HOST:PORT/N, rediss://HOST:PORT/N or unix:///FILE; hosts separated by commas where one of them is the "
+    "primary; or redis+sentinel://HOST,HOST/NAME"
+)
 NAME = r"[A-Za-z0-9_.-]{1,64}"
 LARGEST = 1_000_000_000
 
@@ -201,6 +205,20 @@ def url(expected: str, *schemes: str, with_path: bool = True) -> Parser:
     return parse
 
 
+def redis_url(value: str, root: Path) -> str:
+    """The URL of a Redis server, of several, or of the Sentinels that know it, kept as it is written."""
+    scheme, mark, rest = value.partition("://")
+    netloc, path = re.findall(r"^([^/?#]*)(.*)", rest, re.DOTALL)[0]
+    login, at, hosts = netloc.rpartition("@")
+    one = url(REDIS_URL, "redis", "rediss", "unix")
+    sentinels = scheme in ("redis+sentinel", "rediss+sentinel")
+    if sentinels and not re.match("/[^/?]", path):
+        raise Refused(REDIS_URL)
+    for host in hosts.split(","):
+        one(f"{scheme.removesuffix('+sentinel') if sentinels else scheme}{mark}{login}{at}{host}{path}", root)
+    return value
+
+
 def secret_url(expected: str) -> Parser:
     """An http:// or https:// URL that requests go to, and that may be a secret: it is not shown."""
     parse = url(expected, "http", "https")
@@ -228,7 +246,7 @@ def without_login(address: str) -> str:
     scheme, mark, rest = address.partition("://")
     place, ask, query = rest.partition("?")
     # One without = is the rest of a password with a question mark.
-    kept = [each for each in query.split("&") if re.match(r"(?!username=|(ssl_)?password=)\w+=", each)]
+    kept = [each for each in query.split("&") if re.match(r"(?!(\w+_)?(username|password)=)\w+=", each)]
     return scheme + mark + place.rpartition("@")[2] + (ask if kept or not query else "") + "&".join(kept)
 
 

@@ -4,11 +4,11 @@ wait here but cannot be read with the settings."""
 from __future__ import annotations
 
 import logging
-import re
 from typing import Any
 
 from duey import errors
 from duey.config import Settings
+from duey.config.values import without_login
 from duey.model.job import BLOCKED, QUEUED, RETRYING, SCHEDULED
 from duey.payload.serializer import UndecodableError, of_job
 from duey.storage.values import StoredJob
@@ -39,7 +39,7 @@ def before_the_name(storage: Any) -> list[str]:
 def elsewhere(settings: Settings) -> list[str]:
     """Jobs that wait in the other storage that the settings name. Redis is asked only if its URL is not the default."""
     storage = settings.storage
-    file, server = f"sqlite:///{storage.path}", re.sub("//[^/]*@", "//", storage.url)  # without its password
+    file, server = f"sqlite:///{storage.path}", without_login(storage.url)
     if storage.backend == "redis":
         from duey.storage.sqlite.peek import waiting_in
 

@@ -16,6 +16,7 @@ from duey.config.values import without_login
 from duey.storage.transfer import MoveRefused
 
 WAITING, SCHEDULED = "waiting", "scheduled"
+ANSWER_S = 60.0  # longest wait for an answer of Redis
 
 
 class Stored(NamedTuple):
@@ -115,9 +116,11 @@ class RedisHueyQueue(HueyQueue):
     """A queue of one of Huey's storages on Redis: with or without priorities, with or without expiring results."""
 
     def __init__(self, url: str, name: str | None) -> None:
-        from redis import Redis, exceptions
+        from redis import exceptions
 
-        self._redis: Any = Redis.from_url(url, socket_connect_timeout=2.0, socket_timeout=60.0)
+        from duey.storage.redis.connection.primary import connected
+
+        self._redis: Any = connected(url, ANSWER_S)
         self.label = without_login(url)
         try:
             names: set[str] = set()

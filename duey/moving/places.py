@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from duey.config import Settings
-from duey.config.table import Storage, redis_url
-from duey.config.values import NAME, SQLITE_URL, Refused, database, without_login
+from duey.config.table import Storage
+from duey.config.values import NAME, SQLITE_URL, Refused, database, redis_url, without_login
 from duey.moving.huey_queue import HueyQueue, RedisHueyQueue, SqliteHueyQueue
 from duey.storage.transfer import MoveRefused, Transfer
 
 NO_CLIENT = "expected the Python client of Redis, found none: pip install 'duey[redis]'"
-REDIS = ("redis://", "rediss://", "unix://")
+REDIS = ("redis://", "rediss://", "unix://", "redis+sentinel://", "rediss+sentinel://")
 
 
 class Place(NamedTuple):

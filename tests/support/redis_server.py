@@ -49,6 +49,7 @@ class RedisServer:
         self.binary, self.folder, self.options = binary, folder, list(options)
         self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
+        self.before: list[str] = []  # words before the options
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -63,7 +64,7 @@ class RedisServer:
         where = ["--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self.folder)]
         with open(self.folder / "redis.log", "ab") as log:
             self._process = subprocess.Popen(
-                [self.binary, *where, *self.options],
+                [self.binary, *self.before, *where, *self.options],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -29,8 +29,8 @@ def redis(settings: Any) -> Iterator[Finding]:
 
     server = Server(settings.storage.url, settings.storage.name)
     try:
-        at = f"Redis at {server.address}"
         facts = server.facts()
+        at = f"Redis at {server.address}"  # asked first: among several servers it is the primary
         instant, micro = map(int, server.command(b"TIME"))
         if facts is None:
             yield Finding(

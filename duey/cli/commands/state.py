@@ -32,6 +32,7 @@ def status(cli_context: CliContext, options: argparse.Namespace) -> int:
     if options.json:
         output.print_json({
             "ready": not problems, "level": judged.level, "sentence": sentence, "problems": problems,
+            "storage": where(cli_context.huey.storage),
             "warnings": [*found.warnings, *found.history.warnings], "counts": counts_of(found.counts),
             "paused": paused(found), "stranded": [str(each) for each in found.stranded],
             "workers": [each.id for each in found.serving], "incidents": list(found.incidents),
@@ -40,10 +41,17 @@ def status(cli_context: CliContext, options: argparse.Namespace) -> int:
         silent_s = cli_context.settings.consumer.silent_s
         for line in lines_of(found, problems, sentence if judged.level == BAD else "", silent_s):
             echo(line)
+        if cli_context.huey.storage.backend == "redis":
+            echo(f"storage: {where(cli_context.huey.storage)}")
         alerts.show_state(cli_context)
     if problems:
         raise Refused(f"the service is not ready: {'; '.join(problems)}")
     return ATTENTION if judged.level == BAD and not options.ready else DONE
+
+
+def where(storage: Any) -> str:
+    """Where the queue is: among several servers of Redis, the primary."""
+    return f"Redis at {storage.server.address}" if storage.backend == "redis" else storage.backend
 
 
 def counts_of(counts: Any) -> dict[str, Any] | None:

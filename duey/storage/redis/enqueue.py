@@ -15,7 +15,8 @@ from duey import clock, errors, faults
 from duey.model.job import Idempotency, JobRecord
 from duey.model.outcome import Ttl
 from duey.storage.redis import codec, commands
-from duey.storage.redis.connection.client import RedisAway, Server
+from duey.storage.redis.connection.client import Server
+from duey.storage.redis.connection.failures import RedisAway
 from duey.storage.redis.keys import idempotency_key
 from duey.storage.values import KEY_LIFE_S, End, EnqueuedJob, EnqueueResult
 

@@ -32,7 +32,8 @@ from duey.model.job import ONCE, Claim
 from duey.model.limits import Limit
 from duey.model.outcome import Outcome, Ttl
 from duey.storage.redis import codec
-from duey.storage.redis.connection.client import RedisAway, Server
+from duey.storage.redis.connection.client import Server
+from duey.storage.redis.connection.failures import RedisAway
 from duey.storage.redis.keys import LEASE_S
 from duey.storage.redis.presence import RedisPresence
 from duey.storage.values import ClaimResult, Registration

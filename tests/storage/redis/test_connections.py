@@ -123,7 +123,6 @@ def test_jobs_live_whatever_way_they_come(
         ("redis://", {"colour": "red"}, errors.Misconfigured, "it has an unknown option, colour"),
         ("redis://", {"decode_responses": "yes"}, errors.Misconfigured, "leave it out"),
         ("redis://duey:SECRET@", {}, errors.StorageUnavailable, "refuses the login"),
-        ("redis+sentinel://", {}, errors.Misconfigured, "must specify one of the following schemes"),
         ("unix:///none", {}, errors.StorageUnavailable, "cannot be reached"),
     ],
 )  # fmt: skip

@@ -72,6 +72,6 @@ def test_an_answer_over_a_fresh_connection_is_read_without_the_library(storage: 
     assert storage.enqueue_jobs([job("c")]).accepted[0].fresh
     assert read == [1, None, 1], "the unknown script was an error, and its text was sent then"
     storage.server.command(b"CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
-    storage.server._idle[-1][0]._sock.shutdown(socket.SHUT_RDWR)
+    storage.server.connections.idle[-1][0]._sock.shutdown(socket.SHUT_RDWR)
     assert storage.enqueue_jobs([job("d")]).accepted[0].fresh
     assert storage.counts().queued == 4

@@ -41,7 +41,7 @@ def test_a_server_that_is_not_there_or_lets_nobody_in_is_named(own_server, open_
 
 
 def test_a_server_that_hangs_may_have_stored_it(own_server, open_storage, monkeypatch):
-    monkeypatch.setattr("duey.storage.redis.connection.client.ANSWER_S", 0.2)
+    monkeypatch.setattr("duey.storage.redis.connection.connections.ANSWER_S", 0.2)
     storage = open_storage(own_server.url)
     storage.prepare()
     open_storage(own_server.url).server.command(b"CLIENT", "PAUSE", 4000)
@@ -194,7 +194,7 @@ def test_bytes_travel_unchanged_in_either_protocol(redis_server, open_storage, h
         assert (storage.result_items(), storage.pauses()) == ({"a": payload}, set())
         (listed,) = storage.list_jobs(None, None, None, 5, None)
         assert (listed.job.payload, listed.job.context) == (b"", '{"\\n": 1}')
-    assert {connection.get_protocol() for connection, _ in storage.server._idle} == {3}
+    assert {connection.get_protocol() for connection, _ in storage.server.connections.idle} == {3}
 
 
 def test_what_no_score_can_be_is_refused_before_anything_is_stored(storage):

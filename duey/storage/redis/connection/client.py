@@ -1,7 +1,6 @@
 """The client of one process: connections to the Redis server, scripts and errors.
 
-It connects on first use, once for each process; a forked child never uses connections of its parent. Before the first
-use of the keys it checks the server (`preflight`). Scripts are sent by their SHA-1. Every error of the
+Before the first use of the keys it checks the server (`preflight`). Scripts are sent by their SHA-1. Every error of the
 library becomes a subclass of StorageUnavailable, whose `stored` is None if the command may have been executed. With
 `again` a command is sent a second time if its answer was lost.
 """
@@ -9,8 +8,6 @@ library becomes a subclass of StorageUnavailable, whose `stored` is None if the 
 from __future__ import annotations
 
 import math
-import os
-import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -22,22 +19,17 @@ from redis.connection import Connection, ConnectionPool
 
 from duey import clock, errors
 from duey.storage.redis.connection import address, preflight
+from duey.storage.redis.connection.connections import Connections
+from duey.storage.redis.connection.failures import Demoted, RedisAway, explain, is_demoted
 from duey.storage.redis.connection.read_ahead import ReadAhead
 from duey.storage.redis.connection.resp import packed, short_answer
 from duey.storage.redis.connection.scripts import script
-from duey.storage.transfer import StorageMoved
 
-ANSWER_S = 10.0  # longest wait for an answer
 BLOCK_S = 5.0  # longest blocking wait at a list; below ANSWER_S, so that it does not look like a dead server
 COMPARE_S = 10.0  # how often this host's clock is compared with the server's
-FRESH_S = 0.1  # one that was idle for less is used without looking whether the server has closed it
 
 
 Reading = Callable[[Any], Any]  # reads what a connection answers
-
-
-class RedisAway(errors.StorageUnavailable):
-    """The server cannot be reached, or the connection broke."""
 
 
 class Server:
@@ -46,59 +38,25 @@ class Server:
     def __init__(self, url: str, prefix: str) -> None:
         self.prefix = prefix
         self.url = url
-        self._pool: ConnectionPool | None = None
-        self._idle: list[tuple[Any, float]] = []  # connections that were used last, and until when they are fresh
+        self.connections = Connections(url, self._left)
         self._starts: dict[str, bytes] = {}  # how a command begins that runs a script, by its name
-        self._pid = 0
-        self._opening = threading.RLock()
         self._opened: preflight.Opened | None = None
         self._compare_at = 0.0  # monotonic
         self.ahead = ReadAhead(self._ask_all)
 
-    # connections
-
     @property
     def pool(self) -> ConnectionPool:
-        """The connections of this process. Raises Misconfigured for an invalid URL."""
-        if self._pool is None or self._pid != os.getpid():
-            self._pool = address.make_pool(self.url, ANSWER_S)
-            self._idle = []
-            self._pid = os.getpid()
-            self._opening = threading.RLock()  # a thread of the parent may have held the other one
-        return self._pool
+        """The connections of this process. Raises as Connections.pool."""
+        return self.connections.pool
 
     @property
     def address(self) -> str:
         """The address of the server, without user and password."""
-        return address.shown(self.pool)
+        return self.connections.address
 
     def close(self) -> None:
         """Close the connections of this process. New ones are opened when needed."""
-        if self._pool is not None and self._pid == os.getpid():
-            self._return_idle(self._pool)
-            self._pool.disconnect(inuse_connections=False)  # the others are closed when their threads return them
-        self._pool = None
-
-    def _borrow(self, pool: ConnectionPool) -> tuple[Any, bool]:
-        """A connection, and whether it is fresh. The pool locks, and looks at each whether it was closed, which costs
-        twice as much as a small command: so those that are in use all the time bypass it."""
-        try:
-            connection, fresh_until = self._idle.pop()
-        except IndexError:
-            pass
-        else:
-            if time.monotonic() < fresh_until:
-                return connection, True
-            pool.release(connection)
-        try:
-            return pool.get_connection(), False
-        except exceptions.RedisError as exc:
-            raise self.explain(exc, sent=False) from exc
-
-    def _return_idle(self, pool: ConnectionPool) -> None:
-        with suppress(IndexError):
-            while True:
-                pool.release(self._idle.pop()[0])
+        self.connections.close()
 
     # commands
 
@@ -116,7 +74,7 @@ class Server:
         try:
             return self._exchange(command, read=read)
         except RedisAway as exc:
-            if not again or exc.stored is False:
+            if not isinstance(exc, Demoted) and (not again or exc.stored is False):
                 raise
             return self._exchange(command, read=read)
 
@@ -138,8 +96,11 @@ class Server:
         return answers
 
     def _exchange(self, command: bytes, short: bool = False, read: Reading = Connection.read_response) -> Any:
-        pool, usable = self.pool, False
-        connection, fresh = self._borrow(pool)
+        pool, usable = self.connections.pool, False
+        try:
+            connection, fresh = self.connections.borrow(pool)
+        except exceptions.RedisError as exc:
+            raise self._lost(pool, exc, sent=False) from exc
         try:
             if short and fresh:
                 answer = short_answer(connection, command)
@@ -150,16 +111,24 @@ class Server:
             return answer
         except exceptions.ResponseError as exc:
             usable = True
+            if self.connections.follow and is_demoted(exc):
+                self.connections.leave(pool)
+                raise Demoted(f"Redis at {address.shown(pool)} has become a replica: try again in a moment") from exc
             raise self.explain(exc, sent=True) from exc
         except exceptions.RedisError as exc:
-            self._return_idle(pool)  # they may be closed too
-            raise self.explain(exc, sent=True) from exc
+            raise self._lost(pool, exc, sent=True) from exc
         finally:  # after a time-out or a signal the answer would be read by the next command
-            if usable and pool is self._pool:
-                self._idle.append((connection, time.monotonic() + FRESH_S))
-            else:  # or all were closed in the meantime
-                connection.disconnect()
-                pool.release(connection)
+            self.connections.put_back(pool, connection, usable)
+
+    def _lost(self, pool: ConnectionPool, exc: exceptions.RedisError, sent: bool) -> errors.StorageUnavailable:
+        """The error that says so. Other connections may be lost too."""
+        error = self.explain(exc, sent)
+        self.connections.lost(pool)
+        return error
+
+    def _left(self) -> None:
+        """Whatever server is used next is checked as at the start."""
+        self._opened = None
 
     def run(self, name: str, *arguments: Any, again: bool = False) -> Any:
         """Run the script `name` and return its answer. `again`: it may be sent twice."""
@@ -170,6 +139,9 @@ class Server:
         return self._run(name, count, arguments, lambda command: self._exchange(command, True))
 
     def _run(self, name: str, count: int, arguments: bytes, send: Callable[[bytes], Any]) -> Any:
+        now = time.monotonic()
+        if now >= self.connections.look_at:
+            self.connections.look()
         if self._opened is None:
             self.open()
         start = self._starts.get(name)
@@ -177,7 +149,7 @@ class Server:
             start = self._starts[name] = packed((b"EVALSHA", script(name).sha, 1, self.prefix))
         try:
             answer = send(b"*%d\r\n%b%b" % (4 + count, start, arguments))
-            if time.monotonic() >= self._compare_at and not self.ahead.finding_out:
+            if now >= self._compare_at and not self.ahead.finding_out:
                 with suppress(errors.StorageUnavailable):
                     self.compare_clocks()
             return answer
@@ -219,10 +191,12 @@ class Server:
 
     def open(self) -> preflight.Opened:
         """Check that this server can be used, and create what must exist. Raises Misconfigured, SchemaMismatch."""
-        with self._opening:
+        with self.connections.lock:
             if self._opened is None:
-                self._opened = preflight.open_keys(self)
+                with self.connections.checking():
+                    opened = preflight.open_keys(self)
                 self.compare_clocks()
+                self._opened, self.connections.was_open = opened, True
             return self._opened
 
     def facts(self) -> preflight.Facts | None:
@@ -240,38 +214,6 @@ class Server:
         """Run open.lua, the only script that runs before the keys are open."""
         return self.command(b"EVAL", script("open").text, 1, self.prefix, *arguments)
 
-    # errors
-
     def explain(self, exc: exceptions.RedisError, sent: bool) -> errors.StorageUnavailable:
         """The error that says what happened and what to do. `sent`: the command may have been executed."""
-        at, text = f"Redis at {self.address}", " ".join(str(exc).split()).rstrip(".")
-        if isinstance(exc, (exceptions.AuthenticationError, exceptions.AuthorizationError)):
-            return errors.StorageUnavailable(f"{at} refuses the login ({text}): correct [storage] url")
-        if isinstance(exc, exceptions.BusyLoadingError):
-            return errors.StorageBusy(f"{at} is still loading its data: try again in a moment")
-        if isinstance(exc, exceptions.ResponseError):
-            return self._explain_answer(exc, at, text)
-        maybe = None if sent else False
-        if isinstance(exc, exceptions.TimeoutError):
-            return RedisAway(f"{at} does not answer ({text}): see whether it hangs", maybe)
-        return RedisAway(f"{at} cannot be reached ({text}): {address.what_to_do(text)}", maybe)
-
-    def _explain_answer(self, exc: exceptions.ResponseError, at: str, text: str) -> errors.StorageUnavailable:
-        """What an error answer means. If a script raised it, its name may be anywhere in the text."""
-        if moved := StorageMoved.found_in(text):
-            return moved
-        if isinstance(exc, (exceptions.ClusterError, exceptions.AskError, exceptions.ClusterCrossSlotError)):
-            return errors.StorageUnavailable(f"{at} {preflight.OF_A_CLUSTER}")
-        if isinstance(exc, exceptions.OutOfMemoryError) or "OOM " in text:
-            return errors.StorageFull(f"{at} has reached its maxmemory: raise it, or let consumers catch up")
-        if isinstance(exc, exceptions.ReadOnlyError) or "READONLY" in text:
-            return errors.StorageReadOnly(f"{at} is a read-only replica: name its primary in [storage] url")
-        if "MISCONF" in text:
-            return errors.StorageReadOnly(f"{at} cannot save to its disk and refuses writes: make room there")
-        if text.startswith("BUSY") or "BUSY " in text:
-            return errors.StorageBusy(f"{at} is busy with a script: try again in a moment")
-        if isinstance(exc, exceptions.NoPermissionError) or "NOPERM" in text:
-            return errors.StorageUnavailable(
-                f"{at} does not permit what Duey needs ({text}): let this user run scripts on {self.prefix}:*"
-            )
-        return errors.StorageUnavailable(f"{at} refused a command ({text})", None)
+        return explain(exc, self.address, self.prefix, sent)

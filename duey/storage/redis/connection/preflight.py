@@ -11,15 +11,17 @@ import uuid
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from redis import Redis, exceptions
+from redis import exceptions
 
 from duey import clock, errors
+from duey.storage.redis.connection.failures import OF_A_CLUSTER
+from duey.storage.redis.connection.primary import connected
 from duey.storage.redis.keys import VERSION, prefix
 
 LOOKED_AT = 1000  # keys of a server, in each step of a search
 SEARCH_STEPS = 200  # of one that is made at each start
+ELSEWHERE_S = 0.5  # longest wait for each answer of a server that this process does not use
 MINIMUM = (5,)  # for streams, ZPOPMIN, and the time within scripts
-OF_A_CLUSTER = "is a node of a Redis Cluster: name a server in [storage] url that runs on its own, or with replicas"
 
 
 class Opened(NamedTuple):
@@ -47,6 +49,10 @@ class Facts:
     @property
     def replica(self) -> bool:
         return self._info.get("role") == "slave"
+
+    @property
+    def is_sentinel(self) -> bool:
+        return self._info.get("redis_mode") == "sentinel"
 
     @property
     def in_cluster(self) -> bool:
@@ -79,6 +85,8 @@ def refuse(facts: Facts, at: str) -> None:
         raise errors.Misconfigured(
             f"{at} is version {'.'.join(map(str, facts.version))}: Duey needs Redis {MINIMUM[0]} or newer"
         )
+    if facts.is_sentinel:
+        raise errors.Misconfigured(f"{at} is a Sentinel: write redis+sentinel://HOST,HOST/NAME in [storage] url")
     if facts.in_cluster:
         raise errors.Misconfigured(f"{at} {OF_A_CLUSTER}")
     if facts.policy != "noeviction":
@@ -182,7 +190,7 @@ def waiting_before(url: str) -> tuple[str, int]:
     """The name of a queue from before version 0.9 that had the default name of then, which its keys begin with, too;
     and how many of its jobs have not ended. ("", 0) if there is none among the first keys of the server."""
     try:
-        with Redis.from_url(url, socket_connect_timeout=0.5, socket_timeout=0.5, retry=None) as server:
+        with connected(url, ELSEWHERE_S) as server:
             cursor: Any = 0
             for _ in range(SEARCH_STEPS):
                 cursor, keys = server.scan(cursor, "*:{*}:live", LOOKED_AT)
@@ -192,7 +200,7 @@ def waiting_before(url: str) -> tuple[str, int]:
                         return old[1].decode(), int(server.zcard(key))
                 if not cursor:
                     break
-    except (exceptions.RedisError, ValueError, TypeError):
+    except (errors.DueyError, exceptions.RedisError, ValueError, TypeError):
         pass
     return "", 0
 
@@ -202,11 +210,11 @@ def waiting_in(url: str, name: str) -> int:
     answer at once."""
     start = prefix(name)
     try:
-        with Redis.from_url(url, socket_connect_timeout=0.5, socket_timeout=0.5, retry=None) as server:
+        with connected(url, ELSEWHERE_S) as server:
             if server.exists(f"{start}:fence"):
                 return 0
             return int(server.zcard(f"{start}:live"))
-    except (exceptions.RedisError, ValueError, TypeError):
+    except (errors.DueyError, exceptions.RedisError, ValueError, TypeError):
         return 0
 
 

@@ -12,17 +12,19 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from redis import Redis, exceptions
+from redis import exceptions
 
 from duey import errors
 from duey.storage.redis.connection import preflight
 from duey.storage.redis.connection.client import Server
+from duey.storage.redis.connection.primary import connected
 from duey.storage.redis.keys import VERSION, prefix
 from duey.storage.redis.transfer.reader import JOBS_BY_SEQ, ItemReader
 from duey.storage.redis.transfer.writer import ItemWriter
 from duey.storage.transfer import HOLD, Contents, Marker, Numbers, TargetNotEmpty, Transfer
 
 HOLDS = " ".join(HOLD)  # as it stands in `pauses`
+ANSWER_S = 60.0  # longest wait for an answer
 SYNC_S = 2.0  # within which a server that syncs every second has done so
 STAYS = ("meta", "move", "fence")
 COUNTERS = ("seq", "event", "worker", "manual")
@@ -35,9 +37,10 @@ class RedisTransfer(Transfer):
         self.label = label
         self._server = Server(url, prefix(name))
         self.start = f"{self._server.prefix}:"
-        at = f"Redis at {self._server.address}"  # refuses a URL that is none
+        _ = self._server.pool  # refuses a URL that is none
+        at = f"Redis at {self._server.address}"
         # A client of its own: what others may send is fenced.
-        self._redis: Any = Redis.from_url(url, protocol=2, socket_connect_timeout=2.0, socket_timeout=60.0)
+        self._redis: Any = connected(url, ANSWER_S)
         self._reader, self._writer = ItemReader(self._redis, self.start), ItemWriter(self.start)
         with self._sent():
             is_fenced = self._redis.exists(self.key("fence"))
