@@ -34,7 +34,7 @@ from duey.execution.body.tracing import Traced
 from duey.execution.body.usage import Usage
 from duey.execution.outcomes import Ran
 from duey.execution.pings import EVENTS, START, pings
-from duey.model.job import CANCELED, DONE, EXPIRED, FAILED, RELEASED, JobRecord
+from duey.model.job import CANCELED, DONE, EXPIRED, FAILED, ONCE, RELEASED, JobRecord
 from duey.model.log_lines import Line
 from duey.model.outcome import Outcome
 from duey.payload.serializer import of_result
@@ -162,6 +162,8 @@ class Attempt:
                 huey.prefetcher.begin(self.claim, started_at)
             elif huey.alone is not None:
                 huey.alone.begin(self.claim.token, started_at)
+                if self.claim.job.flags & ONCE and not huey.storage.hold(huey.alone, self.claim.token):
+                    raise errors.ClaimLost(f"job {self.claim.job.id} was taken away before its body began")
         except errors.StorageUnavailable as exc:  # it must not run twice, so it must not begin without its mark
             self.started_at = None
             raise current.Retry(HOLD_AGAIN_S, str(exc)) from exc

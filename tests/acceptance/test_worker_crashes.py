@@ -67,6 +67,26 @@ def test_what_must_not_run_twice_does_not_after_its_body(deployment: Deployment,
     assert [len(deployment.ledger.runs_of(n)) for n in (1, 2)] == [1, 1]
 
 
+@crossed
+def test_what_must_not_run_twice_does_not_if_its_host_dies_as_it_begins(deployment: Deployment, kind: str):
+    """kill -9 of all at the first line of the body, or a moment later. On Redis the rescuer is another host."""
+    deployment.configure({"consumer": {"lease_s": 1, "heartbeat_s": 0.2}})
+    rng, count = random.Random(SEED), rounds(3, soak=100)
+    jobs = [deployment.tasks.deadly_once(n, rng.choice((0.0, rng.uniform(0.0, 0.3)))) for n in range(count)]
+    for host in range(count + 1):
+        (folder := deployment.folder / f"host{host}").mkdir()
+        died = deployment.launch(2, kind, TMPDIR=str(folder)).popen.poll
+        wait_until(
+            lambda died=died: died() is not None or set(deployment.states(jobs)) == {"failed"},
+            60,
+            "it dies, or all ended",
+        )
+        if died() is None:
+            break
+    assert {n: len(runs) for n, runs in deployment.ledger.runs().items()} == {str(n): 1 for n in range(count)}
+    assert {deployment.job(job).error.type for job in jobs} == {"WorkerDied"}
+
+
 @once
 def test_what_must_not_run_twice_is_committed_before_anything_else_runs(deployment: Deployment, kind: str):
     """The next job kills the worker as its first act, many times over: what ended before it is on disk, or failed."""

@@ -75,6 +75,7 @@ A job is in exactly one place, and `job:ID` says which. Everything that changes 
             retry_delay_s, failures, failed_at
     place   ready, scheduled, retrying, blocked, claimed or ended
     token   while claimed; empty otherwise
+    begun   the token of the last claim whose body began, if it must not run twice
     last    the last outcome that did not end the job
     why     while set aside: see blocked:WHY; before a retry: what it waits for (lock NAME), or empty
     state, end, ev   once ended: its state, JSON [token, at, started_at, attempt], and the number of that event

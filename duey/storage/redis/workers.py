@@ -14,7 +14,7 @@ from duey.model.outcome import Ttl
 from duey.model.queues import shown
 from duey.storage import presence
 from duey.storage.contract import Workers
-from duey.storage.presence import HOST, rss_of
+from duey.storage.presence import HOST, IN_BODY, Slot, rss_of
 from duey.storage.redis import codec
 from duey.storage.redis.connection.client import Server
 from duey.storage.redis.keys import LEASE_S
@@ -138,7 +138,7 @@ class RedisWorkers(OnThisHost, Workers):
 
     def orphans(self, dead: DeadWorker) -> Orphans | None:
         """What it handled is read from its file on this host, which is exact, or from Redis, which may be a moment
-        old."""
+        old; but a body that must not run twice is marked in Redis before it begins."""
         if faults.point:
             faults.point("reap.begun")
         left = self.server.run("held", dead.worker, again=True)
@@ -146,10 +146,15 @@ class RedisWorkers(OnThisHost, Workers):
             return None
         host, pid, running, *held = left
         by_file = presence.lock_file(self.folder, dead.worker).exists()
-        dead = dead.handled(presence.slots_of(self.folder, dead.worker) if by_file else running_of(running))
-        dead = dead._replace(host=dead.host or host.decode(), pid=dead.pid or int(pid))
-        pairs = zip(held[::2], held[1::2], strict=True)
-        return Orphans(dead, [(codec.claim_of(dead.worker, claim), bool(stopping)) for stopping, claim in pairs])
+        slots = presence.slots_of(self.folder, dead.worker) if by_file else running_of(running)
+        found = []
+        for stopping, begun, claim in zip(held[::3], held[1::3], held[2::3], strict=True):
+            found.append((codec.claim_of(dead.worker, claim), bool(stopping)))
+            if begun:
+                slots.insert(0, Slot(found[-1][0].token, IN_BODY, 0.0, 0.0))
+        # Of two marks of a job the later phase counts.
+        dead = dead.handled(sorted(slots, key=lambda slot: slot.phase))
+        return Orphans(dead._replace(host=dead.host or host.decode(), pid=dead.pid or int(pid)), found)
 
     def release(self, orphans: Orphans, fates: Sequence[Fate], died: str = "") -> Released:
         """A claim that goes back to the queue without an event is not named in the

@@ -234,6 +234,16 @@ def only_once(n: int, seconds: float) -> None:
     write(n, "end")
 
 
+@huey.task(on_crash="fail")
+def deadly_once(n: int, after_s: float) -> None:
+    """Kill the whole consumer, at once or so many seconds after the first line."""
+    write(n, "begin")
+    if after_s:
+        time.sleep(after_s)
+    os.kill(os.getppid(), signal.SIGKILL)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 @huey.task()
 def locked(n: int, lock: str, seconds: float) -> int:
     """Work under a lock that only one may hold."""

@@ -9,6 +9,7 @@ import pytest
 from duey import errors
 from duey.execution import deaths
 from duey.model.job import ONCE
+from duey.storage.redis.presence import running_text
 from duey.storage.values import Registration
 from tests.contracts.rig import job, jobs, kinds, look, state
 from tests.support import wait_until
@@ -93,6 +94,27 @@ def test_a_body_that_must_not_run_twice_does_not_begin_once_its_claim_is_gone(st
     assert not storage.hold(hand.presence, claim.token)
     storage.control_signals(hand.n)  # it enters again
     assert not storage.hold(hand.presence, claim.token)
+
+
+def test_a_body_that_must_not_run_twice_fails_whatever_was_reported_of_it_last(storage, far, hand, monkeypatch):
+    """A report that was made before its body began may arrive after its mark."""
+    storage.enqueue_jobs([job("a", flags=ONCE), job("b", flags=ONCE)])
+    begun, _ = hand.claim(2)
+    hand.presence.take(begun.token)
+    before = running_text(hand.presence.slots())
+    hand.begin(begun)
+    assert storage.hold(hand.presence, begun.token)
+    let_lapse(storage, hand)
+    run = far.server.run
+
+    def late(name, *words, **options):
+        if name == "held":
+            run("running", hand.n, hand.presence.key, before)
+        return run(name, *words, **options)
+
+    monkeypatch.setattr(far.server, "run", late)
+    assert far.lifecycle.rescue(MOST) == ["a"]
+    assert (state(storage, "a"), state(storage, "b")) == ("failed", "queued"), "the other one had not begun"
 
 
 def test_of_many_rescuers_one_wins(storage, open_storage, hand, hire):

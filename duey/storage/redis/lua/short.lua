@@ -44,13 +44,16 @@ return 1
 
 -- script: hold
 -- uses: full places epoch
--- Stores what a worker handles, before the body of one of its claims begins. Arguments: n, key, epoch, JSON, the counter
--- of that claim. Returns `yes`; nothing if the claim is gone; or what lib_epoch.lua says.
+-- Marks a claim as begun, and stores what its worker handles, before a body that must not run twice. Arguments: n, key,
+-- epoch, JSON, the counter of that claim. Returns `yes`; nothing if the claim is gone; or what lib_epoch.lua says.
 
 local of_now = is_of_now(ARGV[1], ARGV[2], ARGV[3])
 if of_now ~= true then return of_now end
 call('HSET', P .. 'worker:' .. ARGV[1], 'running', ARGV[4])
-return call('HEXISTS', P .. 'claimed:' .. ARGV[1], ARGV[5]) == 1 and 'yes'
+local id = call('HGET', P .. 'claimed:' .. ARGV[1], ARGV[5])
+if not id then return false end
+call('HSET', job_key(id), 'begun', ARGV[1] .. ':' .. ARGV[5])
+return 'yes'
 
 -- script: overdue
 -- uses: full places lease
