@@ -41,7 +41,7 @@ from duey.storage.values import ClaimResult, Registration
 logger = logging.getLogger("duey.redis")
 LATE = 0  # answer to a request of an earlier epoch
 TURN_S = 1.0  # longest wait for a turn to end before claims are compared
-ONCE_KEPT = 100  # outcomes of `on_crash="fail"` jobs that can be settled again
+ONCE_KEPT = 1000  # outcomes of `on_crash="fail"` jobs that can be settled again
 SET_ASIDE_S = 0.25  # longest time that one turn spends on setting jobs aside
 DUE_SOON_S = 3.0  # sleepers are woken for jobs that become due within this time; longer than a worker sleeps
 
