@@ -122,6 +122,7 @@ def add_services(commands: Any) -> None:
     )  # fmt: skip
     made.set_defaults(context={"reads_only": True})
     made = added(commands, "doctor", inspect.getdoc(doctor.doctor) or "")
+    made.add_argument("--worker", action="store_true", help="this machine runs `duey worker` and serves no pages")
     made.add_argument("--json", action="store_true", help="print one JSON object")
     made.set_defaults(service="doctor")
     ready = ("--ready", {"action": "store_true", "help": "exit status 0 if it is ready, whatever needs attention"})

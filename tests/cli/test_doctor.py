@@ -21,6 +21,8 @@ from duey import files
 from duey.cli.checks import FAIL, OK, WARN, Finding, backups, doctor, machine, reach
 from duey.cli.checks import settings as of_settings
 from duey.config import load
+from duey.storage.redis import keys as redis_keys
+from duey.tasks import discovery
 from tests.cli.test_check_deploy import COMMANDS, ROOT
 from tests.deploy.conftest import served
 from tests.support import free_port
@@ -145,13 +147,9 @@ FAULTS: dict[str, tuple[Change | None, Callable[[Any], Iterable[Finding]], str, 
     "stops": (unit("duey-consumer@1.service", OOMPolicy="stop"), machine.systemd, WARN, "OOMPolicy=continue"),
     "few files": (unit("duey-web.service", LimitNOFILESoft="99"), machine.systemd, WARN, "LimitNOFILE=1024"),
     "no unit": (unit(""), machine.systemd, WARN, "no unit duey*.service is loaded"),
-    "backup": (None, lambda s: backups.backups(s, machine.time.time()), OK, "0 h old"),
-    "backup of other length": (
-        grown("access.db"), lambda s: backups.backups(s, machine.time.time()), FAIL, "access.db has",
-    ),
-    "backup of something else": (
-        other_database, lambda s: backups.backups(s, machine.time.time()), FAIL, "queue.db is no database of Duey",
-    ),
+    "backup": (None, backups.backups, OK, "0 h old"),
+    "backup of other length": (grown("access.db"), backups.backups, FAIL, "access.db has"),
+    "backup of something else": (other_database, backups.backups, FAIL, "queue.db is no database of Duey"),
     "proxy users": (proxied("proxy_secret = s"), of_settings.proxy_users, OK, "Remote-User, believed from"),
     "no proxy users": (None, of_settings.proxy_users, OK, ""),
     "proxy without a secret": (proxied(), of_settings.proxy_users, WARN, "set [auth] proxy_secret"),
@@ -176,8 +174,13 @@ def test_each_fault_has_its_line(folder: Path, tmp_path_factory: pytest.TempPath
         assert all("\n" not in each.text for each in found), case
 
 
-def test_redis_is_asked_what_it_keeps(folder: Path, redis_server: RedisServer) -> None:
-    settings = load(folder / "config.ini", {"DUEY_STORAGE_BACKEND": "redis", "DUEY_STORAGE_URL": redis_server.url})
+def test_redis_is_asked_what_it_keeps_and_who_runs(
+    folder: Path, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = load(
+        folder / "config.ini",
+        {"DUEY_STORAGE_BACKEND": "redis", "DUEY_STORAGE_URL": redis_server.url, "DUEY_STORAGE_NAME": "asked"},
+    )
     client = redis.Redis.from_url(redis_server.url)
     before = {name: client.config_get(name)[name] for name in ("maxmemory-policy", "appendonly")}
     try:
@@ -188,8 +191,24 @@ def test_redis_is_asked_what_it_keeps(folder: Path, redis_server: RedisServer) -
         ):
             client.config_set("maxmemory-policy", policy)
             client.config_set("appendonly", append)
-            (found,) = reach.redis(settings)
+            found, *consumers = reach.redis(settings)
             assert (found.level, said in found.text) == (level, True), (policy, append, found)
+            assert [each.text for each in consumers] == ["none runs on any machine: start `duey worker`"] * (
+                level != FAIL
+            )
+        client.config_set("maxmemory-policy", "noeviction")
+        monkeypatch.setattr(reach, "FAR_MS", -1.0)
+        prefix = redis_keys.prefix(settings.storage.name)
+        for n, (host, code, level, said) in enumerate((
+            ("one", discovery.code(), OK, "1 worker processes, on one, run the task modules of this machine"),
+            ("two", "1a2b3c4", WARN, "run other task modules on two (1a2b3c4) than this machine has"),
+        )):  # fmt: skip
+            client.zadd(f"{prefix}:leases", {n: 4e15})
+            client.hset(f"{prefix}:worker:{n}", mapping={"host": host, "code": code})
+            far, consumers = reach.redis(settings)
+            assert far.level == WARN and "Put this machine near the server" in far.text
+            assert (consumers.level, said in consumers.text) == (level, True), consumers
+        client.zadd(f"{prefix}:leases", {0: 1, 1: 1})
     finally:
         for name, text in before.items():
             client.config_set(name, text)
@@ -295,6 +314,9 @@ def test_the_command_prints_lines_or_json_and_writes_nothing(folder: Path) -> No
     assert (
         told["ok"] is False and "1 are registered" in out and {line[:4].strip() for line in lines} == {OK, WARN, FAIL}
     )
+    ((_, out, _),) = run(["doctor", "--worker"])
+    subjects = {line[6:].partition(":")[0] for line in out.splitlines()}
+    assert {"tasks", "data files"} <= subjects and not subjects & {"service", "alerts", "backup"}, "it serves no pages"
     ((status, out, err),) = run(["doctor"], DUEY_WEB_PORT="x")
     assert (status, err) == (1, "fix settings\n") and out.startswith("fail  settings: DUEY_WEB_PORT: ")
     assert tree(folder) == before

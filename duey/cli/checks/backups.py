@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -15,7 +16,7 @@ from duey.recipes import Refused, backup_set
 OLDEST_BACKUP_S = 36 * 3600.0  # a day, and half a day for a backup that is late
 
 
-def backups(settings: Any, now: float) -> Iterator[Finding]:
+def backups(settings: Any, now: float | None = None) -> Iterator[Finding]:
     """Whether there is a complete backup, how old it is, and whether it can be read."""
     folder = Path(settings.periodic.backup_folder)
     if servers := on_servers(settings):
@@ -31,7 +32,7 @@ def backups(settings: Any, now: float) -> Iterator[Finding]:
         yield Finding(FAIL, subject, text)
         return
     newest = max(made, key=lambda each: made[each])
-    age_h = (now - made[newest]) / 3600
+    age_h = ((time.time() if now is None else now) - made[newest]) / 3600
     if age_h * 3600 > OLDEST_BACKUP_S:
         text = f"the newest complete one in {folder} is {age_h:.0f} h old: find out why nightly_backup does not run"
         yield Finding(FAIL, subject, text)

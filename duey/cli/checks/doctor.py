@@ -25,10 +25,11 @@ def doctor(options: argparse.Namespace) -> int:
 
     Checks settings, files and their permissions, disks, the clock, versions, backups, the limits of systemd, Redis,
     PostgreSQL, the service at its own address, the headers of the proxy, and the servers of alerts (connections only).
-    Changes nothing. Run it as the user of the service. Exit status 1 if a line says fail.
+    Changes nothing. Run it as the user of the service, on each machine; with --worker where only `duey worker` runs.
+    Exit status 1 if a line says fail.
     """
     sys.dont_write_bytecode = True  # of task modules
-    found = findings()
+    found = findings(options.worker)
     failed = [each.subject for each in found if each.level == FAIL]
     if options.json:
         checks = [{"level": level, "check": subject, "text": text} for level, subject, text in found]
@@ -41,18 +42,19 @@ def doctor(options: argparse.Namespace) -> int:
     return 0
 
 
-def findings() -> list[Finding]:
-    """What all checks find, in their order. Where the settings have faults, these alone."""
+def findings(worker: bool = False) -> list[Finding]:
+    """What all checks find, in their order. Where the settings have faults, these alone. `worker`: this machine serves
+    no pages."""
     try:
         settings = config.load(environ=os.environ)
     except config.ConfigError as exc:
         return [Finding(FAIL, "settings", text) for text in exc.errors]
-    found, named = [Finding(OK, "settings", str(settings.source))], checks(settings)
+    found, named = [Finding(OK, "settings", str(settings.source))], checks(settings, worker)
     return found + [each for part in results(named) for each in part]
 
 
-def checks(settings: Any) -> list[tuple[str, Check]]:
-    """Each check by its name."""
+def checks(settings: Any, worker: bool = False) -> list[tuple[str, Check]]:
+    """Each check by its name. `worker`: those of a machine that serves no pages."""
     # First, as the checks run at the same time: two threads that import parts of Huey at once find it half made.
     import huey.api  # noqa: F401
 
@@ -61,15 +63,18 @@ def checks(settings: Any) -> list[tuple[str, Check]]:
 
     def tasks() -> Iterable[Finding]:
         names = registered()
-        return [Finding(OK, "tasks", f"{len(names)} are registered"), *of_settings.limits(settings, names)]
+        found = [Finding(OK, "tasks", f"{len(names)} are registered"), *of_settings.limits(settings, names)]
+        return [*found, *reach.redis(settings)]
 
-    plain = (
+    here = (
         of_settings.files, machine.data_files, machine.disk, machine.file_systems, machine.clock, machine.versions,
-        of_settings.signing, of_settings.network, of_settings.proxy_users, machine.systemd, reach.redis,
-        reach.postgresql, reach.service, reach.channels,
+        of_settings.signing, machine.systemd,
     )  # fmt: skip
-    named: list[tuple[str, Check]] = [(each.__name__, partial(each, settings)) for each in plain]
-    return [*named, ("backup", lambda: backups.backups(settings, time.time())), ("tasks", tasks)]
+    of_web = (
+        of_settings.network, of_settings.proxy_users, reach.postgresql, reach.service, reach.channels, backups.backups,
+    )  # fmt: skip
+    named = [(each.__name__, partial(each, settings)) for each in (here if worker else here + of_web)]
+    return [*named, ("tasks", tasks)]
 
 
 def registered() -> set[str]:

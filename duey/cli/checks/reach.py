@@ -8,36 +8,43 @@ import ssl
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
 from duey.cli.checks import FAIL, OK, WARN, Finding
 
 ANSWER_S = 5.0  # for one connection or answer
+FAR_MS = 20.0  # to Redis and back: a worker asks it about twice for a job, a page up to three times
 CLAIMED = "192.0.2.99"  # an address of nobody (RFC 5737), which a proxy must not believe
 ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
 
 
 def redis(settings: Any) -> Iterator[Finding]:
-    """Whether the server of the queue keeps what it has accepted, and whether its clock agrees with this one."""
+    """Whether the server of the queue keeps what it has accepted, is near, and has the same time; and whether all
+    machines run the task modules of this one. Call it when these are loaded."""
     if settings.storage.backend != "redis":
         return
     from duey import clock, errors
+    from duey.storage.redis import peek
     from duey.storage.redis.connection import preflight
     from duey.storage.redis.connection.client import Server
+    from duey.storage.redis.keys import prefix
 
-    server = Server(settings.storage.url, settings.storage.name)
+    server = Server(settings.storage.url, prefix(settings.storage.name))
     try:
         facts = server.facts()
         at = f"Redis at {server.address}"  # asked first: among several servers it is the primary
+        began = time.monotonic()
         instant, micro = map(int, server.command(b"TIME"))
+        away_ms = 1000 * (time.monotonic() - began)
         if facts is None:
             yield Finding(
                 WARN, "Redis", f"{at} does not let this user read INFO: check its maxmemory-policy and appendonly"
             )
             return
         preflight.refuse(facts, at)
+        consumers = list(peek.workers(server))
     except errors.DueyError as exc:
         yield Finding(FAIL, "Redis", str(exc))
         return
@@ -46,9 +53,30 @@ def redis(settings: Any) -> Iterator[Finding]:
     found = [Finding(WARN, "Redis", text) for text in facts.warnings(at)]
     if text := clock.warning(time.time() - instant - micro / 1e6, "this machine"):
         found.append(Finding(WARN, "Redis", text))
+    if away_ms > FAR_MS:
+        text = f"{at} answers after {away_ms:.0f} ms: pages and small jobs are slow. Put this machine near the server"
+        found.append(Finding(WARN, "Redis", text))
     yield from found or [
         Finding(OK, "Redis", f"{at}, version {'.'.join(map(str, facts.version))}, keeps accepted jobs")
     ]
+    yield same_code(consumers)
+
+
+def same_code(consumers: Sequence[tuple[str, str]]) -> Finding:
+    """Whether the worker processes, given as host and fingerprint, run the task modules of this machine."""
+    from duey.tasks import discovery
+
+    if not consumers:
+        return Finding(WARN, "consumers", "none runs on any machine: start `duey worker`")
+    here, hosts = discovery.code(), ", ".join(sorted({host for host, _ in consumers}))
+    others = sorted({(host, code) for host, code in consumers if code not in ("", here)})
+    if others:
+        there = ", ".join(f"{host} ({code})" for host, code in others)
+        text = f"run other task modules on {there} than this machine has ({here}): install the same on all, and restart"
+        return Finding(WARN, "consumers", text)
+    return Finding(
+        OK, "consumers", f"{len(consumers)} worker processes, on {hosts}, run the task modules of this machine"
+    )
 
 
 def postgresql(settings: Any) -> Iterator[Finding]:

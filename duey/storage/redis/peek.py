@@ -41,3 +41,11 @@ def schedules(server: Any) -> Iterator[ScheduleRow]:
         source, spec, paused, last, since = server.command(b"HMGET", f"{prefix}:schedule:".encode() + name, *fields)
         if source == b"made":
             yield ScheduleRow(name.decode(), "made", spec.decode(), paused == b"1", float(last), float(since))
+
+
+def workers(server: Any) -> Iterator[tuple[str, str]]:
+    """The host of each worker process that is alive, and the fingerprint of the task modules that it runs."""
+    prefix, (instant, micro) = present_prefix(server), map(int, server.command(b"TIME"))
+    for n in server.command(b"ZRANGEBYSCORE", f"{prefix}:leases", instant * 1000 + micro // 1000, "+inf"):
+        host, code = server.command(b"HMGET", f"{prefix}:worker:".encode() + n, b"host", b"code")
+        yield (host or b"?").decode(errors="replace"), (code or b"").decode()
