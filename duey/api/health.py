@@ -35,10 +35,12 @@ WARNED = "there are warnings: ask with a token that has the scope read to see th
 
 
 class Health:
-    """The endpoints /healthz and /readyz."""
+    """The endpoints /healthz and /readyz. `check_accounts` raises AccessUnavailable."""
 
-    def __init__(self, control: Control, auth: TokenAuth, history: Any = None) -> None:
-        self._control, self._auth, self._history = control, auth, history
+    def __init__(
+        self, control: Control, auth: TokenAuth, history: Any = None, check_accounts: Callable[[], None] | None = None
+    ) -> None:
+        self._control, self._auth, self._history, self._check_accounts = control, auth, history, check_accounts
 
     def alive(self, environ: Mapping[str, Any], token: None) -> bytes:
         # What the proxy's headers make of the visitor: `duey doctor` compares it with what is true.
@@ -64,6 +66,12 @@ class Health:
             problems, warnings = [*problems, *history.problems], [*warnings, *history.warnings]
             if history.problems:
                 missing.append("the history cannot be read or recorded")
+        try:
+            if self._check_accounts is not None:
+                self._check_accounts()
+        except AccessUnavailable as exc:  # another web may reach their server: let the balancer ask that one
+            problems.append(str(exc))
+            missing.append("accounts and tokens cannot be checked")
         if not self._may_read(environ):
             problems, warnings = missing, [WARNED] if warnings else []
         if missing:

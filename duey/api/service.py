@@ -92,7 +92,7 @@ def make_api(
         Queues(control, views, audit_log),
         Schedules(control, reader, views, audit_log),
         Workers(control, views, audit_log),
-        Health(control, auth, history),
+        Health(control, auth, history, access.prepare),
         Metrics(control, MetricsAuth(settings.auth.metrics_token), history),
         openapi,
     ]

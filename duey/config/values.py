@@ -139,11 +139,15 @@ def monitor_database(value: str, root: Path) -> str:
         raise Refused(f"{refused.expected}, or {POSTGRES}") from None
 
 
+_HOST = r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]*)(:[0-9]{1,5})?"  # libpq takes several, separated by commas
+
+
 def _postgres(value: str) -> str:
     # Never shown, because a password with a wrong character in it may end before the @.
     try:
         parts = urlsplit(value)
-        _ = parts.port
+        if not all(re.fullmatch(_HOST, each) for each in parts.netloc.rpartition("@")[2].split(",")):
+            raise ValueError
         options = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)))
     except ValueError:
         expected = f"{POSTGRES} (in a password, write / ? @ : # and % as %2F %3F %40 %3A %23 and %25)"

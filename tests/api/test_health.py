@@ -29,6 +29,16 @@ def test_ready_or_not_it_says_what_is_missing(world: World) -> None:
     assert answer.json["detail"] == "no consumer is alive; the history is away"
 
 
+def test_a_web_that_cannot_check_accounts_is_not_ready(world: World, tmp_path: Path) -> None:
+    client = Client(world.api, "duy_wrong")
+    assert client.get("/readyz").status == 200
+    (tmp_path / "access.db").rename(tmp_path / "aside.db")
+    answer = client.get("/readyz")
+    assert (answer.status, answer.json["problems"]) == (503, ["accounts and tokens cannot be checked"])
+    (tmp_path / "aside.db").rename(tmp_path / "access.db")
+    assert client.get("/readyz").status == 200
+
+
 def test_strangers_learn_which_part_is_missing_and_no_path_or_address(with_history: World, tmp_path: Path) -> None:
     world = with_history
     (tmp_path / "monitor.db").mkdir()  # in its way

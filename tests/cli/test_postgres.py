@@ -68,7 +68,7 @@ def test_what_cannot_be_used_is_said_in_a_sentence(
 ) -> None:
     nobody = f"postgresql://duey:pass%20word@127.0.0.1:{free_port()}/duey"
     configure(tmp_path, nobody)
-    for code, _, err in manage(["check"], ["user", "list"], ["audit"]):
+    for code, _, err in manage(["check"], ["user", "list"], ["audit"], ["status", "--ready"]):
         assert code == 1 and "cannot be reached (Connection refused): start its server" in err
     settings = load(tmp_path / "config.ini", {})
     (found,) = reach.postgresql(settings)

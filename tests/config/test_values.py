@@ -134,12 +134,14 @@ def test_a_database_on_postgresql_is_kept_as_written_and_never_shown(section):
     for url in (
         "postgresql://duey:p%40ss@db.internal:5432/duey?schema=billing&sslmode=verify-full",
         "postgresql:///duey?host=/run/postgresql", "postgresql://[::1]:5432/duey",
+        "postgresql://duey:p@one:5432,two:5433/duey?target_session_attrs=read-write",
     ):  # fmt: skip
         assert read(section, "database", url) == url
     for url, expected in (
         ("postgresql://duey:hunter2@db", "expected postgresql://USER"), ("postgres://a:hunter2@db/d", "expected postg"),
         ("postgresql://duey:hunter#2@db/duey", "write / ? @ : # and % as %2F"),
         ("postgresql://duey:hunter/2@db/duey", "write / ? @ : # and % as %2F"),
+        ("postgresql://duey:hunter2@db:port/duey", "write / ? @ : # and % as %2F"),
         ("postgresql://duey:hunter2@db/duey?schema=Duey", "expected schema= to be small letters"),
     ):  # fmt: skip
         with pytest.raises(Refused) as refused:

@@ -159,6 +159,12 @@ def test_a_write_that_may_be_lost_waits_for_nobody(database: Server, postgres: s
     other.close()
 
 
+def test_the_one_of_several_servers_that_is_there_is_used(postgres: str) -> None:
+    database = Server(postgres.replace("@", f"@127.0.0.1:{free_port()},") + "?target_session_attrs=read-write")
+    database.prepare()
+    database.close()
+
+
 # refused in words
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from typing import Any
 
 from duey import clock
 from duey.cli import output
 from duey.cli.commands import alerts
+from duey.cli.commands.copies import on_servers
 from duey.cli.context import ATTENTION, DONE, CliContext, Refused, echo
 
 
@@ -27,7 +29,7 @@ def status(cli_context: CliContext, options: argparse.Namespace) -> int:
     with control.storage.read_ahead(*reader.reads):
         health, found = control.health(), reader.read(now, None, output.when)
     judged = judge(found)
-    problems = list(dict.fromkeys([*health.problems, *found.history.problems]))
+    problems = list(dict.fromkeys([*health.problems, *found.history.problems, *lost_servers(cli_context.settings)]))
     sentence = judged.text(now)
     if options.json:
         output.print_json({
@@ -52,6 +54,15 @@ def status(cli_context: CliContext, options: argparse.Namespace) -> int:
 def where(storage: Any) -> str:
     """Where the queue is: among several servers of Redis, the primary."""
     return f"Redis at {storage.server.address}" if storage.backend == "redis" else storage.backend
+
+
+def lost_servers(settings: Any) -> Iterator[str]:
+    """Why a database on PostgreSQL cannot be used."""
+    for database in on_servers(settings).values():
+        try:
+            database.look()
+        except database.trouble as exc:
+            yield str(exc)
 
 
 def counts_of(counts: Any) -> dict[str, Any] | None:
