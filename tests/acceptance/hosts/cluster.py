@@ -1,4 +1,4 @@
-"""Duey on several hosts: a Redis, a load balancer in front of two webs, and three consumers."""
+"""Duey on several hosts: Redis with a replica, a load balancer in front of two webs, and three consumers."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import redis
-
 from tests.acceptance.deployment import LEASE_S, Section, made_accounts
-from tests.acceptance.hosts.daemons import HTTP_PORT, REDIS_PORT, WEB_PORT, Daemon, nginx_on, redis_on
+from tests.acceptance.hosts.daemons import HTTP_PORT, WEB_PORT, Daemon, nginx_on
 from tests.acceptance.hosts.duey_host import DueyHost, HostClient
 from tests.acceptance.hosts.network import Network
+from tests.acceptance.hosts.stores import Stores
 from tests.acceptance.ledger import Run
 from tests.support import wait_until
 
@@ -32,11 +31,12 @@ class Cluster:
     """Made, and started, by `cluster`."""
 
     def __init__(self, folder: Path, network: Network, programs: Programs, lease_s: float, ahead_s: int) -> None:
-        self.redis: Daemon = redis_on(network.add("redis"), programs.redis, folder / "redis")
-        balancer, webs = network.add("lb"), [network.add(f"web{n}") for n in (1, 2)]
+        places, balancer = (network.add("redis1"), network.add("redis2")), network.add("lb")
+        self.stores = Stores(places, balancer, programs.redis, folder, NAME)
+        webs = [network.add(f"web{n}") for n in (1, 2)]
         self.balancer: Daemon = nginx_on(balancer, programs.nginx, folder / "lb", webs)
         settings: Section = {
-            "storage": {"backend": "redis", "name": NAME, "url": f"redis://{self.redis.host.address}:{REDIS_PORT}/0"},
+            "storage": {"backend": "redis", "name": NAME, "url": self.stores.url},
             "tasks": {"modules": "workload, scheduled_tasks", "max_crashes": 10},
             "consumer": {"lease_s": lease_s, "heartbeat_s": lease_s / 5, "workers": WORKERS},
             "web": {"port": WEB_PORT, "host": "0.0.0.0", "trusted_proxy": balancer.address},
@@ -53,16 +53,15 @@ class Cluster:
 
     def start(self) -> None:
         """Start everything, and wait until jobs sent to the balancer would run."""
-        self.redis.start()
+        self.stores.start()
         for web in self.webs:
             web.start("web")
         for consumer in self.consumers:
             consumer.start("worker")
         self.balancer.start()
-        for web in self.webs:
-            web.process.says("ready\n")
-        for consumer in self.consumers:
-            self.wait_taking(consumer)
+        for each in (*self.webs, *self.consumers):
+            self.wait_up(each)
+        self.stores.wait_watched()
 
     def close(self) -> None:
         for each in (*self.webs, *self.consumers):
@@ -75,26 +74,24 @@ class Cluster:
         lb = self.balancer.host
         return HostClient(lb, web.host if web else lb, WEB_PORT if web else HTTP_PORT, self._token, timeout_s)
 
-    def ask(self, *words: Any) -> Any:
-        """What Redis answers to a command; `KEY:` begins a key of the service."""
-        with (
-            self.redis.host.inside(),
-            redis.Redis(self.redis.host.address, REDIS_PORT, decode_responses=True) as server,
-        ):
-            return server.execute_command(*(str(word).replace("KEY:", f"duey:{{{NAME}}}:") for word in words))
-
     # what is seen
 
-    def wait_taking(self, consumer: DueyHost) -> None:
-        def takes() -> bool:
-            assert consumer.process.popen.poll() is None, f"{consumer.name} ended: {consumer.process.err[-2000:]}"
-            return self.is_registered(consumer)
+    def wait_up(self, which: DueyHost) -> None:
+        """Wait until a web is ready, or a consumer takes jobs."""
+        if which in self.webs:
+            which.process.says("ready\n")
+            return
 
-        wait_until(takes, 30, f"the workers of {consumer.name} are registered", every_s=0.05)
+        def takes() -> bool:
+            assert which.process.popen.poll() is None, f"{which.name} ended: {which.process.err[-2000:]}"
+            return self.is_registered(which)
+
+        wait_until(takes, 60, f"the workers of {which.name} are registered", every_s=0.05)
 
     def _pids(self) -> set[str]:
         """Of all workers that are registered. The hosts share the machine's numbers of processes."""
-        return {self.ask("HGET", f"KEY:worker:{n}", "pid") for n in self.ask("ZRANGE", "KEY:leases", 0, -1)}
+        numbers = self.stores.ask("ZRANGE", "KEY:leases", 0, -1)
+        return {self.stores.ask("HGET", f"KEY:worker:{n}", "pid") for n in numbers}
 
     def is_registered(self, consumer: DueyHost) -> bool:
         """Whether Redis has workers of this consumer: of one that is cut off it has none, after its lease."""
@@ -102,13 +99,13 @@ class Cluster:
 
     def unfinished(self) -> dict[str, Any]:
         """All that stands anywhere in Redis but at its end."""
-        found: dict[str, Any] = {"live": self.ask("ZRANGE", "KEY:live", 0, -1)}
+        found: dict[str, Any] = {"live": self.stores.ask("ZRANGE", "KEY:live", 0, -1)}
         for pattern in ("claimed:*", "ready:*", "blocked:*", "limit_holders:*"):
-            for key in self.ask("KEYS", f"KEY:{pattern}"):
-                found[key] = self.ask("TYPE", key)
+            for key in self.stores.ask("KEYS", f"KEY:{pattern}"):
+                found[key] = self.stores.ask("TYPE", key)
         for place in ("scheduled", "retrying", "outbox"):
             command = "XLEN" if place == "outbox" else "ZCARD"
-            found[place] = self.ask(command, f"KEY:{place}")
+            found[place] = self.stores.ask(command, f"KEY:{place}")
         return {name: value for name, value in found.items() if value}
 
     def runs(self) -> dict[str, list[tuple[DueyHost, Run]]]:

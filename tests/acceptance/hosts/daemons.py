@@ -1,4 +1,4 @@
-"""Servers on hosts of a test: Redis and nginx, each with its files in a folder of the test's."""
+"""Servers on hosts of a test: Redis, Sentinel and nginx, each with its files in a folder of the test's."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from tests.deploy.conftest import DEPLOY
 from tests.support.nginx import AROUND
 from tests.support.waiting import wait_until
 
-REDIS_PORT, HTTP_PORT, WEB_PORT = 6379, 80, 8080
+REDIS_PORT, SENTINEL_PORT, HTTP_PORT, WEB_PORT = 6379, 26379, 80, 8080
+MASTER = "duey"  # the name by which the Sentinels know the primary
 UPSTREAM = """upstream duey {{
 {servers}
 }}
@@ -50,13 +51,24 @@ class Daemon:
         return self.host.reaches(self.host, self.port)
 
 
-def redis_on(host: Host, binary: str, folder: Path) -> Daemon:
-    """One that writes each change to its log, and syncs that once a second."""
+def redis_on(host: Host, binary: str, folder: Path, primary: Host | None = None) -> Daemon:
+    """One that writes each change to its log, and syncs that once a second; a replica if `primary` is given."""
     folder.mkdir()
-    options = {"bind": "0.0.0.0", "port": REDIS_PORT, "protected-mode": "no", "dir": folder, "save": ""}
-    options |= {"appendonly": "yes", "appendfsync": "everysec"}
-    words = [str(word) for name, value in options.items() for word in (f"--{name}", value)]
-    return Daemon(host, [binary, *words], folder, REDIS_PORT)
+    lines = [f"port {REDIS_PORT}", "bind 0.0.0.0", "protected-mode no", f"dir {folder}", 'save ""', "appendonly yes"]
+    lines += ["appendfsync everysec", "repl-diskless-sync-delay 0", "repl-ping-replica-period 1"]
+    lines += [f"replicaof {primary.address} {REDIS_PORT}"] if primary else []
+    (folder / "redis.conf").write_text("\n".join(lines))
+    return Daemon(host, [binary, str(folder / "redis.conf")], folder, REDIS_PORT)
+
+
+def sentinel_on(host: Host, binary: str, folder: Path, primary: Host) -> Daemon:
+    """One of three that watch the primary."""
+    folder.mkdir()
+    lines = [f"port {SENTINEL_PORT}", "bind 0.0.0.0", "protected-mode no", f"dir {folder}"]
+    lines += [f"sentinel monitor {MASTER} {primary.address} {REDIS_PORT} 2"]
+    lines += [f"sentinel down-after-milliseconds {MASTER} 1500", f"sentinel failover-timeout {MASTER} 8000"]
+    (folder / "sentinel.conf").write_text("\n".join(lines))
+    return Daemon(host, [binary, str(folder / "sentinel.conf"), "--sentinel"], folder, SENTINEL_PORT)
 
 
 def nginx_on(host: Host, binary: str, folder: Path, webs: Sequence[Host]) -> Daemon:

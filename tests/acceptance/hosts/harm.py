@@ -17,13 +17,14 @@ from tests.acceptance.hosts.cluster import Cluster
 from tests.acceptance.hosts.duey_host import DueyHost
 from tests.acceptance.hosts.stream import Stream
 from tests.acceptance.ledger import Run
+from tests.acceptance.processes import kill
 from tests.support import wait_until
 
 BACK_S = 10.0  # what a host that was cut off waits at most for an answer that will not come
 
 
 class Period(NamedTuple):
-    """What ran on this host meanwhile may run again (CLOCK_MONOTONIC)."""
+    """What ran on this host meanwhile may run again (CLOCK_MONOTONIC). `host` is empty for all of them."""
 
     host: str
     since: float
@@ -31,7 +32,7 @@ class Period(NamedTuple):
 
     def explains(self, host: str, run: Run) -> bool:
         ended = math.inf if run.ended is None else run.ended
-        return host == self.host and run.began <= self.until and ended >= self.since - COMMIT_S
+        return self.host in ("", host) and run.began <= self.until and ended >= self.since - COMMIT_S
 
 
 class HostHarm:
@@ -39,24 +40,53 @@ class HostHarm:
         self._site = site
         self.periods: list[Period] = []
 
-    def kill(self, which: DueyHost) -> None:
-        """kill -9 of all that runs there."""
-        since = time.monotonic()
-        which.process.kill_tree()
-        self.periods.append(Period(which.name, since, time.monotonic()))
+    def explains(self, host: str, run: Run) -> bool:
+        return any(period.explains(host, run) for period in self.periods)
 
     @contextmanager
-    def cut_off(self, which: DueyHost) -> Iterator[None]:
+    def _noted(self, host: str, after_s: float = 0.0) -> Iterator[None]:
         since = time.monotonic()
-        which.host.cut()
         try:
             yield
         finally:
-            which.host.mend()
-            self.periods.append(Period(which.name, since, time.monotonic() + BACK_S))
+            self.periods.append(Period(host, since, time.monotonic() + after_s))
 
-    def explains(self, host: str, run: Run) -> bool:
-        return any(period.explains(host, run) for period in self.periods)
+    def kill(self, which: DueyHost) -> None:
+        """kill -9 of all that runs there."""
+        with self._noted(which.name):
+            which.process.kill_tree()
+
+    def restart(self, which: DueyHost) -> None:
+        """Kill what runs there, and start it again."""
+        self.kill(which)
+        which.start("web" if which in self._site.webs else "worker")
+        self._site.wait_up(which)
+
+    def kill_child(self, which: DueyHost) -> None:
+        """kill -9 of the process that runs the bodies."""
+        with self._noted(which.name):
+            for pid in which.process.children():
+                kill(pid)
+
+    @contextmanager
+    def cut_off(self, which: DueyHost) -> Iterator[None]:
+        with self._noted(which.name, BACK_S):
+            which.host.cut()
+            try:
+                yield
+            finally:
+                which.host.mend()
+
+    # Redis: whatever it lost of its newest changes, any host may have to repeat
+
+    def fail_over(self) -> None:
+        with self._noted("", BACK_S):
+            self._site.stores.fail_over()
+
+    def kill_primary(self) -> None:
+        """It comes back as a replica."""
+        with self._noted("", BACK_S):
+            self._site.stores.kill_primary().start()
 
 
 def check(site: Cluster, stream: Stream, harm: HostHarm, within_s: float) -> str:

@@ -25,18 +25,14 @@ def test_harm_to_hosts_loses_nothing(tmp_path: Path, programs: Programs) -> None
             with harm.cut_off(second):
                 stream.wait_for(20)
                 wait_until(lambda: not site.is_registered(second), 30, "the consumer that is cut off is taken for dead")
-                harm.kill(site.webs[0])
+                site.webs[0].process.kill_tree()
                 stream.wait_for(20)
             second.process.says("was declared dead while it was alive: it registers again")
-            site.webs[0].start("web")
-            harm.kill(first)
-            first.start("worker")
-            stream.wait_for(20)
+            harm.restart(site.webs[0])
+            harm.restart(first)
 
             harm.kill(ahead)
             gone_at = time.time()
             # The slots that others fire, and not those that it fired for its own time.
             wait_until(lambda: site.late_s("each_second", gone_at), rounds(30, soak=5), "schedules go on without it")
-            site.wait_taking(first)
-            site.webs[0].process.says("ready\n")
         print(check(site, stream, harm, 60))
