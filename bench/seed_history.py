@@ -27,7 +27,7 @@ os.environ.setdefault("DUEY_CONFIG", os.devnull)
 
 from bench.page_times import measure_pages
 from duey.config import load
-from duey.model.event import DONE, ENQUEUED, FAILED, RETRYING, Event
+from duey.model.event import DONE, ENQUEUED, FAILED, RETRYING, Event, OutboxOwner
 from duey.monitor.history import History, JobFilter
 
 TASKS = [f"tasks.{name}" for name in ("send_mail", "resize_image", "charge_card", "sync_account", "index_page")]
@@ -116,11 +116,16 @@ class StorySource:
         self._waiting: list[Event] = []
         self.delivered = 0
 
-    def read_events(self, limit: int) -> list[Event]:
+    def own_outbox(self, history: str, where: str, take_over: bool = False) -> OutboxOwner:
+        return OutboxOwner(history, where, 1, 0.0)
+
+    def leave_outbox(self, term: int) -> None: ...
+
+    def read_events(self, limit: int, term: int | None = None) -> list[Event]:
         self._waiting += islice(self._events, limit - len(self._waiting))
         return self._waiting
 
-    def delete_events(self, events: Sequence[Event]) -> None:
+    def delete_events(self, events: Sequence[Event], term: int = 0) -> None:
         self.delivered += len(events)
         self._waiting = []
 

@@ -40,10 +40,12 @@ class Evaluator:
     def __init__(
         self, store: Store, reader: Reader, planner: Planner, senders: Senders, options: Alerts, place: Place,
         lease: Lease, start_drill: Callable[[], object], clock: Callable[[], float] = time.time,
+        elsewhere: Callable[[], str] = lambda: "",
     ) -> None:  # fmt: skip
+        """`elsewhere` returns whether another history records the queue: the web beside that one tells."""
         self._store, self._reader, self._planner, self._senders = store, reader, planner, senders
         self._options, self._place, self._lease, self._clock = options, place, lease, clock
-        self._start_drill, self._hourly_at = start_drill, 0.0
+        self._start_drill, self._hourly_at, self._elsewhere = start_drill, 0.0, elsewhere
         self._counters: list[Counter] = []  # that are still to be asked in this hour
         self.leading = False  # read by the senders
         self._next_at = 0.0  # monotonic
@@ -63,9 +65,9 @@ class Evaluator:
             self._store.close()
 
     def turn(self) -> None:
-        """Evaluate, if this process has the lease and it is time. Never raises."""
+        """Evaluate, if this process has the lease, its history is recorded and it is time. Never raises."""
         try:
-            led, self.leading = self.leading, self._lease.take()
+            led, self.leading = self.leading, not self._elsewhere() and self._lease.take()
             if self.leading and not led:
                 self._senders.take_over()
             if self.leading and (time.monotonic() >= self._next_at or (self._calm and self._store.is_new())):

@@ -46,6 +46,7 @@ class Watch:
         self.evaluator = Evaluator(
             Store(database), reader, Planner(self.channels, options.cap_per_hour, place), self.senders, options, place,
             Lease(database.path.with_name(f"{database.path.name}.alerts")), lambda: self.drill.start("weekly"), clock,
+            lambda: history.elsewhere,
         )  # fmt: skip
         self.drill = Drill(control, history, service)
         self._stop = threading.Event()

@@ -66,6 +66,9 @@ class Health:
             problems, warnings = [*problems, *history.problems], [*warnings, *history.warnings]
             if history.problems:
                 missing.append("the history cannot be read or recorded")
+            if history.elsewhere:  # a load balancer must not send anybody here: what has ended is missing
+                problems.append(history.elsewhere)
+                missing.append("another host records the history of this queue")
         try:
             if self._check_accounts is not None:
                 self._check_accounts()

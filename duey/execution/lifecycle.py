@@ -15,7 +15,7 @@ from duey.execution.deaths import death_of, fate_of
 from duey.execution.display import Display
 from duey.execution.events import event_of
 from duey.execution.outcomes import Outcomes
-from duey.model.event import JOBLESS, Event
+from duey.model.event import JOBLESS, Event, OutboxOwner
 from duey.model.job import CANCELED, ENDED, FAILED, Claim, Idempotency, JobRecord
 from duey.model.log_lines import Line, with_marks
 from duey.model.outcome import Outcome
@@ -146,20 +146,21 @@ class Lifecycle:
                     logs.log_failure(outcome, self._display.redactor)
         return self.storage.run_maintenance(limit)
 
-    def read_events(self, limit: int) -> list[Event]:
+    def read_events(self, limit: int, term: int | None = None) -> list[Event]:
         """The oldest events, in order, redacted. The same are returned again until they are deleted. Events of jobs
-        that were removed are left out."""
+        that were removed are left out. For this and the next ones see the outbox in duey.storage.contract."""
         while True:
-            rows = self.storage.read_outbox(limit)
+            rows = self.storage.read_outbox(limit, term)
             found = [event_of(self._display, row) for row in rows if row.job or row.kind in JOBLESS]
             if found or not rows:
                 return found
-            self.storage.delete_events(rows)
+            self.storage.delete_events(rows, term or 0)
 
-    def delete_events(self, events: Sequence[Event]) -> None:
-        """Remove events that were read. They must be the oldest ones, without a gap."""
-        self.storage.delete_events(events)
+    def delete_events(self, events: Sequence[Event], term: int = 0) -> None:
+        self.storage.delete_events(events, term)
 
-    def note_recorder(self, where: str) -> None:
-        """Note that events are moved into the history `where` now."""
-        self.storage.note_recorder(where)
+    def own_outbox(self, history: str, where: str, take_over: bool = False) -> OutboxOwner:
+        return self.storage.own_outbox(history, where, take_over)
+
+    def leave_outbox(self, term: int) -> None:
+        self.storage.leave_outbox(term)

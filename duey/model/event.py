@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from duey.errors import StorageUnavailable
+
 ENQUEUED = "enqueued"  # accepted; token 0
 DONE, FAILED, CANCELED, EXPIRED = "done", "failed", "canceled", "expired"  # the job has ended
 RETRYING = "retrying"  # an attempt has failed, and another one follows
@@ -19,6 +21,23 @@ RETRIED = "retried"  # by hand
 COUNTED = "counted"  # counts of compacted events of a task and minute (duey.storage.compaction)
 DIED = "died"  # a worker process died without an event of a job that says so
 JOBLESS = frozenset({COUNTED, DIED})
+
+
+class OutboxOwner(NamedTuple):
+    """The one history into which the events of a queue are moved. `term` rises with each owner, and whenever the owner
+    is recorded at another place."""
+
+    history: str  # its identity
+    where: str  # HOST:FILE, or the address of its database
+    term: int
+    at: float  # when a recorder last said that it records
+
+
+class OutboxLost(StorageUnavailable):
+    """The history that wanted to read or delete events does not own them any more. Nothing was changed."""
+
+    def __init__(self) -> None:
+        super().__init__("the events of this queue are recorded by another history now: `duey status` says where")
 
 
 class Event(NamedTuple):

@@ -17,7 +17,7 @@ from contextlib import AbstractContextManager
 from types import MappingProxyType
 from typing import Any, Protocol
 
-from duey.model.event import Event
+from duey.model.event import Event, OutboxOwner
 from duey.model.job import Claim, Counts, Idempotency, JobRecord, QueueInfo, WorkerInfo
 from duey.model.limits import Limit
 from duey.model.outcome import Outcome
@@ -212,16 +212,26 @@ class Maintenance(Protocol):
 class Outbox(Protocol):
     """The events for the history."""
 
-    def read_outbox(self, limit: int) -> list[EventRow]:
+    def read_outbox(self, limit: int, term: int | None = None) -> list[EventRow]:
         """The oldest events, in order. The same are returned again until they are deleted. A row without a job's id
-        belongs to a job that was removed."""
+        belongs to a job that was removed. `term`: that of the history that will record them; without one they are only
+        looked at. Raises OutboxLost if another history owns them."""
 
-    def delete_events(self, events: Sequence[Event | EventRow]) -> None:
-        """Remove events that were read. They must be the oldest ones, without a gap."""
+    def delete_events(self, events: Sequence[Event | EventRow], term: int = 0) -> None:
+        """Remove events that were read. They must be the oldest ones, without a gap. Raises OutboxLost, and removes
+        nothing, unless `term` is that of the owner. 0: as long as there is none."""
 
-    def note_recorder(self, where: str) -> None:
-        """Note that events are moved into the history `where` (host and file) now, so that a second one is noticed. On
-        SQLite there is none: the history's own lock is enough on one host."""
+    def own_outbox(self, history: str, where: str, take_over: bool = False) -> OutboxOwner:
+        """Let a history own the events, if none does, if it does already, or if it is to `take_over`. Returns the owner
+        as it is then. The owner says so again every few seconds. If it is recorded at two places, the one that said so
+        first keeps it, until it is silent for OWNER_S."""
+
+    def leave_outbox(self, term: int) -> None:
+        """The owner is recorded no longer where it was: it may be recorded at another place at once. It stays the
+        owner. Nothing happens if `term` is not that of the owner."""
+
+    def outbox_owner(self) -> OutboxOwner | None:
+        """The owner of the events. None before the first history was recorded."""
 
 
 class ScheduleStore(Protocol):

@@ -45,6 +45,11 @@ class Database(SqliteFile):
         super().__init__(url, migrations, busy_timeout_s)
         self.may_be_damaged = False  # an error says that the file is broken; the recorder checks it
 
+    @property
+    def lease_path(self) -> Path:
+        """The file that the process which records has locked. It is never replaced."""
+        return self.path.with_name(f"{self.path.name}.recorder")
+
     def is_sound(self) -> bool:
         """Return whether SQLite finds no error in the file. Slow: it reads all of it."""
         self.close()  # a new connection, because this one may have cached pages

@@ -246,11 +246,13 @@ class Kept:
 
 @dataclass(frozen=True)
 class HistoryHealth:
-    """`problems` stop recording or reading. `warnings` are for a person to read."""
+    """`problems` stop recording or reading. `warnings` are for a person to read. `elsewhere`: the sentence that another
+    history is recorded instead of this one, or ''."""
 
     ok: bool
     problems: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    elsewhere: str = ""
 
 
 @dataclass(frozen=True)
@@ -264,10 +266,12 @@ class Pruned:
 
 @dataclass(frozen=True)
 class RecorderStatus:
-    """The status of the recorder of this process. `leading` means that it holds the lease."""
+    """The status of the recorder of this process. `leading` means that it holds the lease, and that this history owns
+    the events. `elsewhere`: the sentence that another history is recorded instead, or ''."""
 
     leading: bool
     recorded: int  # events since it was made
     refused: int  # events that could not be understood and were left out
     problem: str | None = None
     last_at: float | None = None
+    elsewhere: str = ""

@@ -50,6 +50,16 @@ class Services:
         host = f"{request.environ['wsgi.url_scheme']}://{request.environ.get('HTTP_HOST', '')}"
         return self.settings.web.public_url or host
 
+    def elsewhere(self, is_known: bool) -> str:
+        """Return what every page says where another history is recorded, '' where this one is. Only a person who has
+        logged in learns names of hosts and files."""
+        sentence = self.history.elsewhere
+        if not sentence or not is_known:
+            return sentence and "Another host keeps the history of this service: ask for its address."
+        is_file = self.settings.auth.database.startswith("sqlite:")
+        own = " Accounts and tokens of this web are its own, too." if is_file else ""
+        return f"{sentence[:1].upper()}{sentence[1:]}.{own}"
+
     def record(
         self, request: Request, action: str, target: str, count: int = 1, detail: str = "", who: str | None = None
     ) -> None:

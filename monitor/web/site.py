@@ -65,6 +65,7 @@ class Site(bottle.Bottle):
         words: dict[str, Any] = {"link": services.links, "root": services.links.root, "assets": addresses}
         words |= {"nav": pages.NAVIGATION, "for_admins": pages.FOR_ADMINS}
         words |= {"service_zone": services.settings.schedule.timezone}
+        words |= {"elsewhere": services.elsewhere}
         self.renderer = Renderer(words, services.settings.service.name)
         self.answer = Answer(self.renderer)
         self.route(MOUNT, "GET", lambda: self._redirect(services.links.to("/")))

@@ -20,10 +20,12 @@ KEPT_S = 5.0  # cached, because it takes tens of milliseconds and changes slowly
 
 
 class Reader:
-    """Reads situations."""
+    """Reads situations. `records`: this process has a recorder, which knows whether another history is recorded."""
 
-    def __init__(self, control: Control, history: History, alerts: AlertService, clock: Callable[[], float]) -> None:
-        self._control, self._history, self._alerts = control, history, alerts
+    def __init__(
+        self, control: Control, history: History, alerts: AlertService, clock: Callable[[], float], records: bool = True
+    ) -> None:
+        self._control, self._history, self._alerts, self._records = control, history, alerts, records
         self._troubles = Recent(lambda: history.error_groups("open", None, None, LISTED), KEPT_S, clock)
         self._history_health = Recent(self._judge_history, KEPT_S, clock)
 
@@ -38,7 +40,8 @@ class Reader:
         """What `read` asks the queue, to be read ahead."""
         control = self._control
         stranded = stranded_reads(control.storage)
-        return (control.counts, control.health, control.storage.pauses, self._history_health.get, *stranded)
+        health = (control.unrecorded_since, control.storage.outbox_owner, self._history_health.get)
+        return (control.counts, control.health, control.storage.pauses, *health, *stranded)
 
     def _read(self, now: float, visited_at: float | None, shown: Callable[[float], str]) -> Situation:
         control, history = self._control, self._history
@@ -70,6 +73,8 @@ class Reader:
         )
 
     def _judge_history(self) -> HistoryHealth:
+        if not self._records:
+            asked(lambda: self._history.note_owner(self._control.storage.outbox_owner()))
         return self._history.health(asked(self._control.unrecorded_since))
 
 

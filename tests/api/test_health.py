@@ -58,3 +58,16 @@ def test_strangers_learn_which_part_is_missing_and_no_path_or_address(with_histo
             assert not any(secret in answer.body.decode() for secret in ("/srv", "redis://", "10.0.0.5", "monitor.db"))
             assert answer.json["warnings"], "that there are some is said"
         assert str(tmp_path / "monitor.db") in insider.get("/readyz").json["problems"][-1]
+
+
+def test_a_web_beside_another_history_is_not_ready(with_history: World) -> None:
+    world = with_history
+    world.record()
+    assert world.client().get("/readyz").status == 200
+    world.control.storage.own_outbox("b" * 13, "boreas:/srv/monitor.db", take_over=True)
+    world.record()
+    stranger, insider = world.client().get("/readyz"), world.client("read").get("/readyz")
+    assert stranger.status == insider.status == 503
+    assert stranger.json["problems"] == ["another host records the history of this queue"]
+    assert "boreas:/srv/monitor.db" in insider.json["problems"][0]
+    assert world.client().get("/healthz").status == 200

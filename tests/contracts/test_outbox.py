@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
+from duey.model.event import OutboxLost
 from duey.model.job import ENDED
+from duey.storage.redis import outbox as redis_outbox
+from duey.storage.sqlite import outbox as sqlite_outbox
 from tests.contracts.rig import job, jobs, kinds, payload_of
 
 
@@ -110,3 +115,59 @@ def test_events_of_a_job_that_was_removed_are_cleared_away(storage, hand):
     assert storage.counts().events == 0
     storage.forget("c")
     assert storage.lifecycle.read_events(10) == []
+
+
+A, B = ("a" * 14, "atlas:/srv/monitor.db"), ("b" * 14, "boreas:/srv/monitor.db")
+
+
+def test_the_first_history_owns_the_events_until_an_admin_hands_them_over(storage, clock):
+    assert storage.outbox_owner() is None
+    first = storage.own_outbox(*A)
+    assert first[:2] == A and storage.outbox_owner() == first
+    clock.advance(100 * 86400)
+    assert storage.own_outbox(*B)[:3] == first[:3], "it stays the owner, however long nothing is recorded"
+    assert storage.own_outbox(*A)[:3] == first[:3], "a recorder that says so again changes nothing"
+    second = storage.own_outbox(*B, take_over=True)
+    assert (second[:2], second.term > first.term) == (B, True)
+    assert storage.own_outbox(*A)[:3] == storage.outbox_owner()[:3] == second[:3]
+
+
+def test_who_does_not_own_the_events_neither_reads_nor_deletes_them(storage):
+    storage.enqueue_jobs(jobs("ab"))
+    read = storage.lifecycle.read_events(1)
+    first = storage.own_outbox(*A)
+    assert [e.job_id for e in storage.lifecycle.read_events(1, first.term)] == ["a"]
+    second = storage.own_outbox(*B, take_over=True)
+    for term in (0, first.term, second.term + 1):
+        with pytest.raises(OutboxLost):
+            storage.lifecycle.read_events(1, term)
+        with pytest.raises(OutboxLost):
+            storage.delete_events(read, term)
+    assert [e.job_id for e in storage.lifecycle.read_events(9)] == ["a", "b"], "anybody may look"
+    storage.delete_events(storage.lifecycle.read_events(1, second.term), second.term)
+    assert [e.job_id for e in storage.lifecycle.read_events(9)] == ["b"]
+
+
+def test_a_history_that_gets_the_events_back_has_another_term(storage):
+    storage.enqueue_jobs(jobs("a"))
+    before = storage.own_outbox(*A)
+    read = storage.lifecycle.read_events(1, before.term)
+    storage.own_outbox(*B, take_over=True)
+    again = storage.own_outbox(*A, take_over=True)
+    with pytest.raises(OutboxLost):  # of a process that stood still meanwhile
+        storage.delete_events(read, before.term)
+    storage.delete_events(storage.lifecycle.read_events(1, again.term), again.term)
+
+
+def test_two_copies_of_a_history_do_not_both_own_the_events(storage, clock, monkeypatch):
+    copy = (A[0], B[1])
+    first = storage.own_outbox(*A)
+    assert storage.own_outbox(*copy)[:3] == first[:3]
+    storage.leave_outbox(first.term + 1)
+    assert storage.own_outbox(*copy)[:3] == first[:3], "only the owner leaves"
+    storage.leave_outbox(first.term)
+    moved = storage.own_outbox(*copy)
+    assert (moved[:2], moved.term) == (copy, first.term + 1), "a history that was moved records at once"
+    for module in (redis_outbox, sqlite_outbox):  # it was killed, and is silent for as long as that
+        monkeypatch.setattr(module, "OWNER_S", 0.0)
+    assert storage.own_outbox(*A)[:2] == A

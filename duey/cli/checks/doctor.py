@@ -68,7 +68,7 @@ def checks(settings: Any, worker: bool = False) -> list[tuple[str, Check]]:
 
     here = (
         of_settings.files, machine.data_files, machine.disk, machine.file_systems, machine.clock, machine.versions,
-        of_settings.signing, machine.systemd,
+        of_settings.signing, machine.systemd, reach.history,
     )  # fmt: skip
     of_web = (
         of_settings.network, of_settings.proxy_users, reach.postgresql, reach.service, reach.channels, backups.backups,

@@ -91,6 +91,38 @@ def postgresql(settings: Any) -> Iterator[Finding]:
             yield Finding(FAIL, role, str(exc))
 
 
+def history(settings: Any) -> Iterator[Finding]:
+    """Where what happens to jobs is recorded, if the queue is one that several hosts reach."""
+    if settings.storage.backend != "redis":
+        return
+    from duey import clock, errors
+    from duey.monitor.history import History
+    from duey.monitor.history.ownership import where
+    from duey.storage.redis.connection.client import Server
+    from duey.storage.redis.keys import prefix
+    from duey.storage.redis.outbox import read_owner
+
+    database = History(settings.monitor.database, settings.monitor).database
+    server = Server(settings.storage.url, prefix(settings.storage.name))
+    try:
+        owner = read_owner(server)
+    except errors.DueyError:
+        return  # the check of Redis says why
+    finally:
+        server.close()
+    if owner is None:
+        yield Finding(OK, "history", "nothing was recorded yet: the first web process that starts records")
+    elif owner.where == where(database):
+        yield Finding(OK, "history", f"recorded here, at {owner.where}")
+    elif database.path.exists():
+        text = (
+            f"recorded at {owner.where}, last at {clock.rfc3339(owner.at)}, not at {where(database)}: use the web there"
+        )
+        yield Finding(WARN, "history", f"{text}, or move the recording here with `duey record --take-over`")
+    else:
+        yield Finding(OK, "history", f"recorded at {owner.where}")
+
+
 def service(settings: Any) -> Iterator[Finding]:
     """Whether the service is ready, asked as a visitor asks, and whether the proxy's headers arrive."""
     web = settings.web

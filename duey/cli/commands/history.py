@@ -1,29 +1,56 @@
-"""The history: record it without a web process, and prune it."""
+"""The history: record it without a web process, move the recording here, and prune it."""
 
 from __future__ import annotations
 
 import argparse
 import signal
+from contextlib import suppress
 
-from duey.cli.context import CliContext, echo
+from duey.cli.context import CliContext, Refused, echo
 from duey.cli.progress import Progress
+from duey.errors import StorageUnavailable
 
 
 def record(cli_context: CliContext, options: argparse.Namespace) -> None:
     """Record what happens to jobs, where no web process runs.
 
-    Runs in the foreground until SIGINT or SIGTERM. Of several recorders one works at a time; the others wait.
+    Runs in the foreground until SIGINT or SIGTERM. Of several recorders of one history one works at a time; the others
+    wait. Only one history of a queue is recorded: if that is another one, on another host for example, this ends with
+    exit status 1. With --take-over what happens from now on goes into the history of this host; what the other one
+    holds stays there. The command ends then, and the web process here, or `duey record`, records.
     """
     from duey.os_process import StopFlag  # imported late: it reads the settings, whose errors cli/main.py reports
 
-    stop = StopFlag()
+    if options.take_over:
+        take_over(cli_context)
+        return
+    control, history, stop = cli_context.control, cli_context.history, StopFlag()
     stop.set_by(signal.SIGINT, signal.SIGTERM)
-    echo("recording; Ctrl-C ends it")
-    control = cli_context.control
+    with suppress(StorageUnavailable):  # the recorder waits until it is there
+        history.note_owner(control.storage.outbox_owner())
+    if not history.elsewhere:
+        echo("recording; Ctrl-C ends it")
     huey = control.huey
-    cli_context.history.recorder(huey.lifecycle, control.workers, control.schedules.all, huey.renamed.former()).run(
-        stop
-    )
+    recorder = history.recorder(huey.lifecycle, control.workers, control.schedules.all, huey.renamed.former())
+    try:
+        while not history.elsewhere and not stop.is_set():
+            stop.wait(recorder.turn())
+    finally:
+        recorder.close()
+    if history.elsewhere:
+        raise Refused(history.elsewhere)
+
+
+def take_over(cli_context: CliContext) -> None:
+    """Let the history of this host own what happens from now on."""
+    from duey.monitor.history import ownership
+
+    database, storage = cli_context.history.database, cli_context.huey.storage
+    before = storage.outbox_owner()
+    owner = storage.own_outbox(ownership.identity(database), ownership.where(database), take_over=True)
+    formerly = f" What {before.where} holds until now stays there." if before and before.where != owner.where else ""
+    echo(f"from now on jobs are recorded at {owner.where}, by the web process here or `duey record`.{formerly}")
+    cli_context.audit("take over", "history", detail=owner.where)
 
 
 def prune(cli_context: CliContext, options: argparse.Namespace) -> None:

@@ -25,7 +25,7 @@ def status(cli_context: CliContext, options: argparse.Namespace) -> int:
     from duey.monitor.web.situation import Reader
 
     control, now = cli_context.control, clock.now()
-    reader = Reader(control, cli_context.history, alerts.service_of(cli_context), clock.now)
+    reader = Reader(control, cli_context.history, alerts.service_of(cli_context), clock.now, records=False)
     with control.storage.read_ahead(*reader.reads):
         health, found = control.health(), reader.read(now, None, output.when)
     judged = judge(found)
@@ -34,8 +34,7 @@ def status(cli_context: CliContext, options: argparse.Namespace) -> int:
     if options.json:
         output.print_json({
             "ready": not problems, "level": judged.level, "sentence": sentence, "problems": problems,
-            "storage": where(cli_context.huey.storage),
-            "warnings": [*found.warnings, *found.history.warnings], "counts": counts_of(found.counts),
+            "storage": where(cli_context.huey.storage), "warnings": warnings(found), "counts": counts_of(found.counts),
             "paused": paused(found), "stranded": [str(each) for each in found.stranded],
             "workers": [each.id for each in found.serving], "incidents": list(found.incidents),
         })  # fmt: skip
@@ -76,7 +75,7 @@ def lines_of(found: Any, problems: list[str], sentence: str, silent_s: float) ->
         lines = [f"NOT READY: {'; '.join(problems)}"]
     else:
         lines = [f"ready, but look: {sentence}" if sentence else "ready"]
-    lines += [f"warning: {each}" for each in (*found.warnings, *found.history.warnings)]
+    lines += [f"warning: {each}" for each in warnings(found)]
     counts = found.counts
     if counts is None:
         return lines
@@ -101,6 +100,13 @@ def lines_of(found: Any, problems: list[str], sentence: str, silent_s: float) ->
             f"{state}{off}, {doing}"
         )
     return lines
+
+
+def warnings(found: Any) -> list[str]:
+    """What does not keep the service from being ready. On a host that only runs consumers, a history on another one is
+    as it should be."""
+    elsewhere = found.history.elsewhere
+    return [*found.warnings, *found.history.warnings, *([elsewhere] if elsewhere else [])]
 
 
 def paused(found: Any) -> list[str]:

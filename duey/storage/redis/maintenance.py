@@ -12,8 +12,8 @@ from duey.storage.redis.commands import unblock_unpaused
 from duey.storage.redis.connection import preflight
 from duey.storage.redis.connection.client import Server
 from duey.storage.redis.connection.resp import in_pairs
-from duey.storage.redis.outbox import RECORDS_S
 from duey.storage.transfer import words_of
+from duey.storage.values import OWNER_S
 
 STEP = 500  # jobs that one script removes: limits how long other clients wait
 
@@ -32,7 +32,7 @@ class RedisMaintenance(Maintenance):
         """Where a history was recorded a moment ago."""
         # No script, so that it is known of a queue that was moved, too.
         found = self.server.command(b"ZRANGE", self.server.key("recorders"), 0, -1, "WITHSCORES")
-        return [where.decode() for where, at in in_pairs(found) if float(at) > clock.now() - RECORDS_S]
+        return [where.decode() for where, at in in_pairs(found) if float(at) > clock.now() - OWNER_S]
 
     def warnings(self) -> list[str]:
         with self.server.ahead.reading([self.server.facts, self._move, self.recorders]):
@@ -97,4 +97,4 @@ def split_history(recorders: Sequence[str]) -> list[str]:
         return []
     found = f"expected one history of this queue, found {len(recorders)}, each with a part of the jobs"
     where = ", ".join(sorted(recorders))
-    return [f"{found} ({where}): let `duey web` and `duey record` run on one of these hosts only"]
+    return [f"{found} ({where}): an older Duey records there without asking who owns it; upgrade it, or stop it"]

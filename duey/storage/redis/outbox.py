@@ -6,16 +6,15 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from duey.model.event import BLOCKED, DONE, JOBLESS, UNBLOCKED, Event
+from duey.model.event import BLOCKED, DONE, JOBLESS, UNBLOCKED, Event, OutboxLost, OutboxOwner
 from duey.storage.compaction import STEP as COMPACTED
 from duey.storage.compaction import Pair, Seen
 from duey.storage.contract import Outbox
 from duey.storage.redis import codec
 from duey.storage.redis.connection.client import Server
-from duey.storage.values import EventRow, worker_of
+from duey.storage.values import OWNER_S, EventRow, worker_of
 
 STEP = 1000  # events in one command
-RECORDS_S = 30.0  # a recorder says so three times in this time
 BYTES_MAX = 8 * 1024 * 1024  # read at once, because a few jobs may be large
 OLD_KINDS = {b"parked": BLOCKED, b"unparked": UNBLOCKED}  # as version 2 wrote them
 
@@ -25,19 +24,42 @@ class RedisOutbox(Outbox):
 
     server: Server
 
-    def read_outbox(self, limit: int) -> list[EventRow]:
+    def read_outbox(self, limit: int, term: int | None = None) -> list[EventRow]:
         """Events of jobs that were removed are removed, too."""
         while True:
-            removed, *found = self.server.run("read_outbox", limit, BYTES_MAX, again=True)
+            answer = self.server.run("read_outbox", limit, BYTES_MAX, "" if term is None else term, again=True)
+            if answer is None:
+                raise OutboxLost
+            removed, *found = answer
             if found or not removed:
                 return [row_of(each) for each in found]
 
-    def delete_events(self, events: Sequence[Event | EventRow]) -> None:
+    def delete_events(self, events: Sequence[Event | EventRow], term: int = 0) -> None:
         for i in range(0, len(events), STEP):
-            self.server.command(b"XDEL", self.server.key("outbox"), *(f"{e.seq}-0" for e in events[i : i + STEP]))
+            ids = (f"{e.seq}-0" for e in events[i : i + STEP])
+            if not self.server.run("delete_events", term, *ids, again=True):
+                raise OutboxLost
 
-    def note_recorder(self, where: str) -> None:
-        self.server.run("note_recorder", where, int(RECORDS_S), again=True)
+    def own_outbox(self, history: str, where: str, take_over: bool = False) -> OutboxOwner:
+        return owner_of(self.server.run("own_outbox", history, where, int(take_over), int(OWNER_S), again=True))
+
+    def leave_outbox(self, term: int) -> None:
+        self.server.run("leave_outbox", term, again=True)
+
+    def outbox_owner(self) -> OutboxOwner | None:
+        return read_owner(self.server)
+
+
+def read_owner(server: Server) -> OutboxOwner | None:
+    """The owner of the events, also of a queue that was moved: it needs no script."""
+    found = server.command(b"HMGET", server.key("outbox_owner"), *OutboxOwner._fields)
+    return None if found[0] is None else owner_of(found)
+
+
+def owner_of(answer: Sequence[bytes]) -> OutboxOwner:
+    """The owner from the fields of `outbox_owner`."""
+    history, where, term, at = (each.decode() for each in answer)
+    return OutboxOwner(history, where, int(term), float(at))
 
 
 def row_of(answer: Sequence[Any]) -> EventRow:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import sqlite3
 from collections.abc import Sequence
 
-from duey.model.event import COUNTED, DONE, ENQUEUED, Event
+from duey import clock
+from duey.model.event import COUNTED, DONE, ENQUEUED, Event, OutboxLost, OutboxOwner
 from duey.model.job import JobRecord
 from duey.storage.compaction import STEP, Pair, Seen, tally
 from duey.storage.contract import Outbox
 from duey.storage.sqlite.connection.database import Database
 from duey.storage.sqlite.connection.schema import EVENT, RECORD, manual_token
 from duey.storage.sqlite.queries import FIELDS
-from duey.storage.values import EventRow
+from duey.storage.values import OWNER_S, EventRow
 
 BIG = 1_000_000  # larger payloads and results are not shown (bytes)
 PAYLOAD = f"""case when (v.kind in ('enqueued', 'retried') or e.result is not null and v.kind = 'done')
@@ -29,19 +32,55 @@ class SqliteOutbox(Outbox):
 
     db: Database
 
-    def read_outbox(self, limit: int) -> list[EventRow]:
+    def read_outbox(self, limit: int, term: int | None = None) -> list[EventRow]:
         with self.db.read() as con:
+            if term is not None:
+                _check(con, term)
             rows = con.execute(EVENTS, (limit,)).fetchall()
         return [EventRow._make((*row[FIELDS:], JobRecord._make(row[:FIELDS]) if row[0] else None)) for row in rows]
 
-    def delete_events(self, events: Sequence[Event | EventRow]) -> None:
+    def delete_events(self, events: Sequence[Event | EventRow], term: int = 0) -> None:
         """Also those before and between them whose jobs were removed."""
         if events:
             with self.db.write("relaxed") as con:
+                _check(con, term)
                 con.execute(DELETE, (events[-1].seq, max(e.at for e in events)))
 
-    def note_recorder(self, where: str) -> None:
-        pass
+    def own_outbox(self, history: str, where: str, take_over: bool = False) -> OutboxOwner:
+        with self.db.write("relaxed") as con:
+            now, owner = clock.now(), _owner(con) or OutboxOwner(history, "", 0, 0.0)
+            is_known = (owner.history, owner.where) == (history, where)
+            is_free = owner.history == history and now - owner.at >= OWNER_S
+            if is_known or is_free or take_over:
+                owner = OutboxOwner(history, where, owner.term + (not is_known), now)
+                _write(con, owner)
+        return owner
+
+    def leave_outbox(self, term: int) -> None:
+        with self.db.write("relaxed") as con:
+            owner = _owner(con)
+            if owner is not None and owner.term == term:
+                _write(con, owner._replace(at=0.0))
+
+    def outbox_owner(self) -> OutboxOwner | None:
+        with self.db.read() as con:
+            return _owner(con)
+
+
+def _owner(con: sqlite3.Connection) -> OutboxOwner | None:
+    row = con.execute("select value from meta where key = 'outbox_owner'").fetchone()
+    return None if row is None else OutboxOwner(*json.loads(row[0]))
+
+
+def _write(con: sqlite3.Connection, owner: OutboxOwner) -> None:
+    con.execute("replace into meta values ('outbox_owner', ?)", (json.dumps(owner),))
+
+
+def _check(con: sqlite3.Connection, term: int) -> None:
+    """Raise OutboxLost unless the owner has this term."""
+    owner = _owner(con)
+    if term != (owner.term if owner else 0):
+        raise OutboxLost
 
 
 HEAD = "select seq from outbox order by seq limit 1 offset ?"

@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 import os
 import shutil
+from contextlib import suppress
 
 from peewee import SqliteDatabase
 
 from duey import files
+from duey.model.event import OutboxOwner
+from duey.monitor.history import ownership
 from duey.monitor.history.errors import HistoryBroken, HistoryUnavailable
 from duey.monitor.history.queries import Queries
 from duey.monitor.history.schema import DAY_S, JOBS, MARKS
@@ -22,6 +25,7 @@ class Status(Queries):
     """Reports the status of the file and of the recorder of this process."""
 
     _recorder: RecorderStatus | None = None
+    _elsewhere = ""
 
     def prepare(self) -> None:
         """Create, check and upgrade the file now instead of at the first use. A broken file is moved away."""
@@ -33,12 +37,23 @@ class Status(Queries):
 
     def _note_recorder(self, status: RecorderStatus) -> None:
         """Keep the status of the recorder of this process, for `health`."""
-        self._recorder = status
+        self._recorder, self._elsewhere = status, status.elsewhere
 
     @property
     def recorder_problem(self) -> str:
         """Why the recorder of this process records nothing now, or '' if it does, or if another process records."""
         return (self._recorder and self._recorder.problem) or ""
+
+    @property
+    def elsewhere(self) -> str:
+        """The sentence that another history is recorded instead of this one, or ''. As the recorder of this process
+        knows it, or by `note_owner`."""
+        return self._elsewhere
+
+    def note_owner(self, owner: OutboxOwner | None) -> None:
+        """Set `elsewhere` in a process without a recorder. `owner`: that of the queue's events."""
+        with suppress(HistoryUnavailable):
+            self._elsewhere = ownership.elsewhere(self._database, owner)
 
     def health(self, unrecorded_since: float | None = None) -> HistoryHealth:
         """Return whether the history can be read and recorded, with problems and warnings. Never raises.
@@ -58,11 +73,11 @@ class Status(Queries):
         if recorder is not None and recorder.problem and recorder.problem not in problems:
             problems.append(recorder.problem)
         late_s = now - max(unrecorded_since or now, marks.get("recorded_at", 0.0))
-        if late_s > RECORD_WITHIN_S and not problems:
+        if late_s > RECORD_WITHIN_S and not problems and not self.elsewhere:
             problems.append(
                 f"nothing is recorded in the history for {late_s:.0f} s: start a web process or `duey record`"
             )
-        return HistoryHealth(not problems, tuple(problems), tuple(self._warnings(marks)))
+        return HistoryHealth(not problems, tuple(problems), tuple(self._warnings(marks)), self.elsewhere)
 
     def _warnings(self, marks: dict[str, float]) -> list[str]:
         found = [

@@ -1,8 +1,11 @@
 """The recorder: moves events from the queue's storage into the history.
 
-One turn takes the lease (one recorder among all processes), reads the oldest events, writes them in one synced
-transaction, and then deletes them from the queue. After a crash in between, the same batch is read again and changes
-nothing. Then the turn does a small step of retention, if it is due.
+One turn takes the lease (one recorder among the processes of this history), reads the oldest events, writes them in one
+synced transaction, and then deletes them from the queue. After a crash in between, the same batch is read again and
+changes nothing. Then the turn does a small step of retention, if it is due.
+
+If another history owns the events (duey.monitor.history.ownership), a turn only does that step. The recorder says once
+in the log who the owner is, and asks again every few seconds.
 
 After a full batch the recorder rests (`WriteThrottle`), so that it hardly slows down a burst of work,
 and steady work is recorded within seconds.
@@ -15,18 +18,18 @@ one created. If it is asked to stop, it finishes the current batch.
 from __future__ import annotations
 
 import logging
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Protocol
 
 from duey.errors import DueyError
-from duey.model.event import Event
+from duey.model.event import Event, OutboxLost, OutboxOwner
 from duey.model.job import WorkerInfo
-from duey.monitor.history import plain
+from duey.monitor.history import ownership, plain
 from duey.monitor.history.database import Database
 from duey.monitor.history.recording import copies, writing
 from duey.monitor.history.recording.copies import Timetable
@@ -40,18 +43,20 @@ logger = logging.getLogger(__name__)
 BATCH = 2000  # events in one transaction, about 50 ms
 IDLE_S = 0.2  # pause if there were no events
 LEASE_S = 0.2  # pause if another recorder holds the lease
+ELSEWHERE_S = 2.0  # pause if another history owns the events
 RETENTION_S = 60.0
-ASKING_S = 10.0  # pause between two queries of workers and schedules
+ASKING_S = 10.0  # pause between two queries of workers and schedules, and after which it says that it records
 BACK_OFF_S = (0.2, 0.5, 1.0, 2.0, 5.0)
 STEP_S = 0.05  # time for retention in one turn
 
 
 class Source(Protocol):
-    """The queue's storage. `read_events` returns the oldest events in order, the same ones until they are deleted."""
+    """The queue's storage: see duey.storage.contract, Outbox."""
 
-    def read_events(self, limit: int) -> list[Event]: ...
-    def delete_events(self, events: Sequence[Event]) -> None: ...
-    def note_recorder(self, where: str) -> None: ...
+    def read_events(self, limit: int, term: int | None = None) -> list[Event]: ...
+    def delete_events(self, events: Sequence[Event], term: int = 0) -> None: ...
+    def own_outbox(self, history: str, where: str, take_over: bool = False) -> OutboxOwner: ...
+    def leave_outbox(self, term: int) -> None: ...
 
 
 class Recorder:
@@ -74,13 +79,14 @@ class Recorder:
         self._max_value_chars, self._clock = max_value_chars, clock
         self._workers, self._schedules, self._renamed = workers, schedules, renamed
         self._renaming = False
-        self._lease = Lease(database.path.with_name(f"{database.path.name}.recorder"))
+        self._lease = Lease(database.lease_path)
+        self._term = 0  # of this history as the owner of the events; 0 while another one is
         self._on_status = on_status
         self._status = RecorderStatus(False, 0, 0)
         self._failures = 0
         self._pace = WriteThrottle()
         self._lag_s = 0.0  # age of the oldest event of the last batch
-        self._retention_at = self._asking_at = 0.0
+        self._retention_at = self._asking_at = self._owning_at = 0.0
 
     @property
     def status(self) -> RecorderStatus:
@@ -97,6 +103,9 @@ class Recorder:
 
     def close(self) -> None:
         """Release the lease and close this thread's connection."""
+        if self._status.leading and self._status.problem is None:
+            with suppress(DueyError):
+                self._source.leave_outbox(self._term)
         self._lease.release()
         self._note(leading=False)
         self._database.close()
@@ -105,14 +114,24 @@ class Recorder:
         """Do one turn; return how many seconds to wait before the next. Never raises."""
         try:
             if not self._lease.take():
+                with suppress(DueyError):
+                    self._owns()  # pages and alerts of this process ask whether it does
                 self._note(leading=False, problem=None)
                 return LEASE_S
-            self._note(leading=True)
             if self._database.may_be_damaged:
                 self._inspect()
+            if not self._owns():
+                self._note(leading=False, problem=None)
+                self._retain()
+                return ELSEWHERE_S
+            self._note(leading=True)
             self._pace.begin()
             busy = self.record()
             self._look_around()
+            self._retain()
+        except OutboxLost:
+            self._owning_at = 0.0
+            return IDLE_S
         except Exception as error:
             return self._failed(error)
         self._went_well()
@@ -120,12 +139,31 @@ class Recorder:
 
     def record(self) -> bool:
         """Record one batch; return whether it was full, so that more events may wait. Raises every error."""
-        events = self._source.read_events(BATCH)
+        if not self._owns():
+            raise OutboxLost
+        events = self._source.read_events(BATCH, self._term)
         if events:
             self._lag_s = max(0.0, self._clock() - events[0].at) if plain.is_number(events[0].at) else 0.0
             self._write(events)
-            self._source.delete_events(events)
+            self._source.delete_events(events, self._term)
         return len(events) >= BATCH
+
+    def _owns(self) -> bool:
+        """Return whether this history owns the events. Asked every few seconds, which says that it is recorded."""
+        now = time.monotonic()
+        if now < self._owning_at:
+            return self._term > 0
+        here = ownership.identity(self._database), ownership.where(self._database)
+        owner = self._source.own_outbox(*here)
+        before, elsewhere = self._status.elsewhere, ownership.elsewhere(self._database, owner)
+        self._term = 0 if elsewhere else owner.term
+        self._owning_at = now + (ELSEWHERE_S if elsewhere else ASKING_S)
+        self._note(elsewhere=elsewhere)
+        if elsewhere and not before:
+            logger.warning("nothing is recorded here: %s", elsewhere)
+        elif before and not elsewhere:
+            logger.warning("what happens to jobs is recorded from now on, here at %s", owner.where)
+        return self._term > 0
 
     def _write(self, events: Sequence[Event]) -> None:
         try:
@@ -155,7 +193,6 @@ class Recorder:
         now = time.monotonic()
         if now >= self._asking_at:
             self._asking_at = now + ASKING_S
-            self._source.note_recorder(f"{socket.gethostname()}:{self._database.path}")
             if self._workers is not None:
                 copies.note_workers(self._database, self._workers(), self._clock())
             if self._schedules is not None:
@@ -163,6 +200,9 @@ class Recorder:
             self._renaming = bool(self._renamed)  # a process with older code may record a former name
         if self._renaming:
             self._renaming = not rename_tasks(self._database, self._renamed, now + STEP_S)
+
+    def _retain(self) -> None:
+        now = time.monotonic()
         # Without a pause while there are too many rows, so that deletion keeps up with recording.
         is_time = now >= self._retention_at or self._retention.is_pressed
         if is_time and not self._retention.step(give_up_at=now + STEP_S):

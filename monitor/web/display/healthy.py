@@ -154,11 +154,13 @@ def _open_incidents(titles: Sequence[str]) -> str:
 
 
 def _notes(now: Situation, counts: Counts) -> list[Clause]:
-    oldest = counts.oldest_queued_at
+    oldest, notes = counts.oldest_queued_at, []
     if now.serving and now.hands and oldest is not None and now.now - oldest > LONG_WAIT_S:
         why = f": all {now.hands} workers are busy" if now.hands > 1 else ": the only worker is busy"
-        return [Clause("the oldest job waits ", oldest, why if now.busy >= now.hands else "", "waiting")]
-    return []
+        notes.append(Clause("the oldest job waits ", oldest, why if now.busy >= now.hands else "", "waiting"))
+    if now.history.elsewhere:
+        notes.append(Clause("what has ended is recorded on another host"))
+    return notes
 
 
 def _lines(now: Situation) -> tuple[str, ...]:

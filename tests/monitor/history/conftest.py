@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from duey.model.event import Event
+from duey.model.event import Event, OutboxOwner
 from duey.monitor.history import History
 from duey.monitor.history.database import Database
 from tests.monitor.conftest import PATIENCE_S as PATIENCE_S
@@ -33,12 +33,15 @@ class Queue:
         self.deleted: list[Event] = []
         self.hold = False
 
-    def note_recorder(self, where: str) -> None: ...
+    def own_outbox(self, history: str, where: str, take_over: bool = False) -> OutboxOwner:
+        return OutboxOwner(history, where, 1, 0.0)
 
-    def read_events(self, limit: int) -> list[Event]:
+    def leave_outbox(self, term: int) -> None: ...
+
+    def read_events(self, limit: int, term: int | None = None) -> list[Event]:
         return self.waiting[:limit]
 
-    def delete_events(self, events: Sequence[Event]) -> None:
+    def delete_events(self, events: Sequence[Event], term: int = 0) -> None:
         if self.hold:
             raise RuntimeError("the process dies here")
         self.deleted += events
@@ -118,7 +121,9 @@ def tables(path: Path) -> dict[str, list[tuple[Any, ...]]]:
         names = [name for name in db.get_tables() if name != "sqlite_sequence"]
         return {
             name: sorted(
-                db.execute_sql(f"SELECT * FROM {name} WHERE name NOT IN ('recorded_at', 'began_at')").fetchall()
+                db.execute_sql(
+                    f"SELECT * FROM {name} WHERE name NOT IN ('recorded_at', 'began_at', 'identity')"
+                ).fetchall()
             )
             if name == "marks"
             else sorted(db.execute_sql(f"SELECT * FROM {name}").fetchall(), key=repr)

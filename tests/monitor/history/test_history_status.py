@@ -90,7 +90,7 @@ def test_what_the_history_holds(history: History, path: Path, story: Story) -> N
 
 def test_health_tells_what_the_recorder_that_leads_met(history: History) -> None:
     class Broken(Queue):
-        def read_events(self, limit: int) -> list:
+        def read_events(self, limit: int, term: int | None = None) -> list:
             raise OSError("the disk is gone")
 
     assert (history.health().ok, history.health().problems, history.health().warnings) == (True, (), ())

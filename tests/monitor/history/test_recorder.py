@@ -73,10 +73,10 @@ def test_the_books_are_committed_before_the_queue_forgets(history: History, path
     story.plain_job("a")
 
     class Watching(Queue):
-        def delete_events(self, events: Sequence[Event]) -> None:
+        def delete_events(self, events: Sequence[Event], term: int = 0) -> None:
             with closing(sqlite3.connect(path)) as other:
                 self.found = other.execute("SELECT id, state FROM jobs").fetchall()
-            super().delete_events(events)
+            super().delete_events(events, term)
 
     queue = Watching(story.events)
     history.recorder(queue).turn()
@@ -146,10 +146,10 @@ def test_a_queue_that_cannot_be_read_is_waited_for(history: History, story: Stor
     class Busy(Queue):
         busy = True
 
-        def read_events(self, limit: int) -> list[Event]:
+        def read_events(self, limit: int, term: int | None = None) -> list[Event]:
             if self.busy:
                 raise StorageBusy("the queue is locked")
-            return super().read_events(limit)
+            return super().read_events(limit, term)
 
     story.plain_job("a")
     queue = Busy(story.events)
@@ -164,11 +164,11 @@ def test_run_survives_what_nobody_expected(history: History, story: Story, caplo
     class Broken(Queue):
         failures = 2
 
-        def read_events(self, limit: int) -> list[Event]:
+        def read_events(self, limit: int, term: int | None = None) -> list[Event]:
             if self.failures:
                 self.failures -= 1
                 raise RuntimeError("a bug")
-            return super().read_events(limit)
+            return super().read_events(limit, term)
 
     story.plain_job("a")
     queue = Broken(story.events)

@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[3]
 # Each process has events of its own, for ever, and writes each job's id to its own ledger before it is recorded.
 PROCESS = """
     import sys, threading, time
-    from duey.model.event import Event
+    from duey.model.event import Event, OutboxOwner
     from duey.monitor.history import History
     from tests.monitor.history.conftest import Settings
 
@@ -30,16 +30,18 @@ PROCESS = """
 
     class Source:
         n = 0
-        def read_events(self, limit):
+        def read_events(self, limit, term=None):
             now = time.time()
             self.ids = [f"{name}-{self.n + i}" for i in range(20)]
             return [
                 Event(i, kind, job_id, token, now, "tasks.add", "default", 0.0, now)
                 for i, job_id in enumerate(self.ids) for kind, token in (("enqueued", 0), ("canceled", -1))
             ]
-        def note_recorder(self, where):
+        def own_outbox(self, history, where, take_over=False):
+            return OutboxOwner(history, where, 1, 0.0)
+        def leave_outbox(self, term):
             pass
-        def delete_events(self, events):
+        def delete_events(self, events, term=0):
             with open(ledger, "a") as file:
                 file.write("\\n".join(self.ids) + "\\n")
             self.n += 20

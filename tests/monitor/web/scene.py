@@ -75,7 +75,9 @@ def make_morning(world: World, at: Clock) -> None:
     at.now = now
     world.record()
     world.finish("sum")
-    world.history.recorder(world.huey.lifecycle).turn()
+    recorder = world.history.recorder(world.huey.lifecycle)
+    recorder.turn()
+    recorder.close()  # copies of these files are recorded elsewhere
     (discarded,) = [each for each in world.history.error_groups().groups if each.type == "Discard"]
     world.history.mark_group(discarded.fingerprint, "muted")
     for each in gone:

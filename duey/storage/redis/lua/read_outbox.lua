@@ -1,9 +1,11 @@
 -- uses: places job
--- Returns the oldest events, joined with their jobs. Arguments: how many, and how many bytes together (one event is
--- always returned). Returns how many belonged to jobs that were removed (these events are removed too), then for each
+-- Returns the oldest events, joined with their jobs. Arguments: how many, how many bytes together (one event is
+-- always returned), and the term of the history that will record them (empty: they are only looked at). Returns nothing if
+-- another history owns them, else how many belonged to jobs that were removed (these events are removed too), then for each
 -- event: number, kind, event_json, detail, m, whether it includes the call (enqueued, retried, done), body (otherwise only
 -- its head), result (of done).
 
+if ARGV[3] ~= '' and ARGV[3] ~= (call('HGET', P .. 'outbox_owner', 'term') or '0') then return false end
 local answer, bytes, stale = {0}, 0, {}
 
 for _, entry in ipairs(call('XRANGE', P .. 'outbox', '-', '+', 'COUNT', ARGV[1])) do

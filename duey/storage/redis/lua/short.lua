@@ -20,6 +20,15 @@ if holder ~= '' then call('SREM', P .. 'locks_of:' .. holder, key) end
 call('ZREM', P .. 'kv_gone', key)
 return call('HDEL', P .. 'kv', key) + call('HDEL', P .. 'revocations', key) + call('HDEL', P .. 'locks', key)
 
+-- script: delete_events
+-- uses: full
+-- Removes events that are recorded. Arguments: the term of the history that has recorded them, then their numbers. Returns
+-- 1, or 0 and nothing is removed, if another history owns them.
+
+if (call('HGET', P .. 'outbox_owner', 'term') or '0') ~= ARGV[1] then return 0 end
+call('XDEL', P .. 'outbox', unpack(ARGV, 2))
+return 1
+
 -- script: get_job
 -- uses: places job
 -- Returns one job, what follows its end, how many consumers died with it, and what its worker runs (or nothing).
@@ -33,13 +42,14 @@ if found then
 end
 return found
 
--- script: note_recorder
+-- script: leave_outbox
 -- uses: full
--- Notes that a history is recorded. Arguments: where, for how many seconds a note counts.
+-- The owner of the events is recorded no longer where it was. Arguments: its term.
 
-local time = call('TIME')
-call('ZADD', P .. 'recorders', time[1], ARGV[1])
-call('ZREMRANGEBYSCORE', P .. 'recorders', '-inf', time[1] - ARGV[2])
+local owner = P .. 'outbox_owner'
+if call('HGET', owner, 'term') ~= ARGV[1] then return 0 end
+call('ZREM', P .. 'recorders', call('HGET', owner, 'where'))
+call('HSET', owner, 'at', 0)
 return 1
 
 -- script: hold
@@ -54,6 +64,27 @@ local id = call('HGET', P .. 'claimed:' .. ARGV[1], ARGV[5])
 if not id then return false end
 call('HSET', job_key(id), 'begun', ARGV[1] .. ':' .. ARGV[5])
 return 'yes'
+
+-- script: own_outbox
+-- uses: full
+-- Lets a history own the events, if none does, if it does already, or if it is to take them over. Arguments: history, where,
+-- 1 to take over, after how many seconds of silence it may be recorded at another place. Returns the owner. Versions
+-- without owners look for others at `recorders`.
+
+local owner, time = P .. 'outbox_owner', call('TIME')
+local fields = {'history', 'where', 'term', 'at'}
+local history, where, term, at = unpack(call('HMGET', owner, unpack(fields)))
+local silent = history == ARGV[1] and time[1] - at >= tonumber(ARGV[4])
+if not history or silent or ARGV[3] == '1' or (history == ARGV[1] and where == ARGV[2]) then
+  if history ~= ARGV[1] or where ~= ARGV[2] then
+    term = (term or 0) + 1
+    if where then call('ZREM', P .. 'recorders', where) end
+  end
+  call('HSET', owner, 'history', ARGV[1], 'where', ARGV[2], 'term', term, 'at', time[1])
+  call('ZADD', P .. 'recorders', time[1], ARGV[2])
+  call('ZREMRANGEBYSCORE', P .. 'recorders', '-inf', time[1] - ARGV[4])
+end
+return call('HMGET', owner, unpack(fields))
 
 -- script: overdue
 -- uses: full places lease
