@@ -17,6 +17,7 @@ import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
 
@@ -46,11 +47,19 @@ MAY_MAKE = """SELECT COALESCE((SELECT has_schema_privilege(oid, 'CREATE') FROM p
 DEAD_PEER = dict(keepalives_idle=30, keepalives_interval=10, keepalives_count=3, tcp_user_timeout=10_000)
 
 
+@dataclass
+class Outage:
+    """The last failure to connect; "" once it is over."""
+
+    text: str = ""
+    at: float = 0.0  # time.monotonic()
+
+
 class Pool(PooledPostgresqlDatabase):
     """Connections of one process. There are at most as many as threads, so none ever waits for one."""
 
-    def __init__(self, parameters: dict[str, Any]) -> None:
-        self._failed_at, self._failure = 0.0, ""
+    def __init__(self, parameters: dict[str, Any], outage: Outage) -> None:
+        self._outage = outage
         super().__init__(
             parameters.pop("dbname"), max_connections=None, stale_timeout=STALE_AFTER_S, autoconnect=False,
             prefer_psycopg3=True, **parameters,
@@ -58,15 +67,22 @@ class Pool(PooledPostgresqlDatabase):
 
     def _connect(self) -> Any:
         # Threads connect one after the other. Of a server that is gone they would all wait for the time-out.
-        if self._failure and time.monotonic() < self._failed_at + AGAIN_AFTER_S:
-            raise psycopg.OperationalError(self._failure)
+        if self._outage.text and time.monotonic() < self._outage.at + AGAIN_AFTER_S:
+            raise psycopg.OperationalError(self._outage.text)
         try:
             connection = super()._connect()
         except psycopg.OperationalError as error:
-            self._failed_at, self._failure = time.monotonic(), str(error)
+            self._outage.text, self._outage.at = str(error), time.monotonic()
             raise
-        self._failure = ""
+        self._outage.text = ""
         return connection
+
+    def _is_closed(self, conn: Any) -> bool:
+        # One that is gone tells of all that are idle: else each would be waited for, one after the other.
+        gone = bool(super()._is_closed(conn))
+        if gone:
+            self.close_idle()
+        return gone
 
 
 class PostgresDatabase(MonitorDatabase):
@@ -87,6 +103,7 @@ class PostgresDatabase(MonitorDatabase):
         self._name, self._user = name, unquote(parts.username or options.get("user", "USER"))
         where = parts.netloc.rpartition("@")[2] or options.get("host", "")
         super().__init__(f"{PREFIX}{where}/{name} (schema {self.schema_name})", migrations, busy_timeout_s)
+        self._outage = Outage()
         digest = hashlib.sha256(f"duey {self.schema_name}".encode()).digest()
         self._lock_key = int.from_bytes(digest[:8], "big", signed=True)
         if psycopg is not None:
@@ -141,7 +158,7 @@ class PostgresDatabase(MonitorDatabase):
         """A new pool, and a connection of this thread."""
         if psycopg is None:
             raise self.trouble(self.place, "needs psycopg, which is not installed: run pip install 'duey[postgres]'")
-        database = Pool(self._parameters())
+        database = Pool(self._parameters(), self._outage)
         database.connect()
         if database.execute_sql("SHOW search_path").fetchone() != (self.schema_name,):
             database.close_all()

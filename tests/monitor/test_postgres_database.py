@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -175,6 +177,19 @@ def test_a_server_that_cannot_be_reached() -> None:
     )
 
 
+def test_a_server_that_does_not_answer_is_waited_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgres_database, "AGAIN_AFTER_S", PATIENCE_S)
+    with socket.create_server(("127.0.0.1", 0), backlog=32) as silent:
+        database = Server(f"postgresql://127.0.0.1:{silent.getsockname()[1]}/duey?connect_timeout=2&sslmode=disable")
+        with ThreadPoolExecutor(8) as threads:
+            for found in [threads.submit(refusal, database.prepare) for _ in range(8)]:
+                assert "cannot be reached" in found.result(PATIENCE_S)
+        silent.setblocking(False)
+        silent.accept()[0].close()
+        with pytest.raises(BlockingIOError):  # a second one
+            silent.accept()
+
+
 def test_a_wrong_login_and_a_database_that_is_not_there(postgres_server: PostgresServer, postgres: str) -> None:
     name = postgres.rpartition("/")[2]
     wrong = Server(postgres_server.url(name, password="other"))
@@ -216,7 +231,10 @@ def test_without_psycopg(monkeypatch: pytest.MonkeyPatch) -> None:
     assert text.endswith("needs psycopg, which is not installed: run pip install 'duey[postgres]'")
 
 
-def test_a_server_that_comes_back_is_used_again(postgres_server: PostgresServer) -> None:
+def test_a_server_that_comes_back_is_used_again(
+    postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres_database, "AGAIN_AFTER_S", 0)
     with PostgresServer(postgres_server.binaries) as server:
         database = Server(server.url(server.new_database()))
         with database.writing() as db:
