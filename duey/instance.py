@@ -20,7 +20,7 @@ def make_storage(settings: Settings) -> JobStorage:
 
         return RedisStorage(
             name, url=settings.storage.url, result_ttl_s=ttl_s, failed_ttl_s=failed_ttl_s,
-            backlog_rows=backlog_rows,
+            backlog_rows=backlog_rows, replicas=settings.storage.replicas,
         )  # fmt: skip
     from duey.storage.sqlite.storage import SqliteStorage
 

@@ -222,6 +222,9 @@ def _check_together(given: Mapping[Place, Given], values: Mapping[Place, Any], e
     if values.get(previous) and not values.get(secret, True):
         where = given[previous].where
         errors.append(f"{where}: expected none without [tasks] secret, found some; set the new secret, or clear these.")
+    replicas, backend = ("storage", "replicas"), ("storage", "backend")
+    if values.get(replicas) and values.get(backend) == "sqlite":
+        errors.append(f"{given[replicas].where}: expected 0 with backend = sqlite, which has no replicas; set it to 0.")
     mail, host, sender = ("alerts", "email"), ("smtp", "host"), ("smtp", "sender")
     if values.get(mail) and not (values.get(host, True) and values.get(sender, True)):
         errors.append(f"{given[mail].where}: expected [smtp] host and sender to be set, found none; set both.")

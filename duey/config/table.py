@@ -38,6 +38,7 @@ class Storage:
         read.choice("full", "normal"),
         "full: accepted jobs survive a power cut; normal: faster, but the last jobs may be lost",
     )
+    replicas: int = key("0", read.whole(0), "replicas that must have a job before it is acknowledged (redis)")
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -89,10 +89,12 @@ class Replicated:
 
 
 @contextlib.contextmanager
-def replicated(binary: str, folder: Path, replicas: int = 1, sentinels: int = 3) -> Iterator[Replicated]:
-    """Start all of them. They end with the block."""
-    # Where it syncs each second only, and the disk is busy, a kill loses what came while a sync was under way.
-    options = ["--appendonly", "yes", "--appendfsync", "always", "--repl-diskless-sync-delay", "0"]
+def replicated(
+    binary: str, folder: Path, replicas: int = 1, sentinels: int = 3, options: Sequence[str] = ("--save", "")
+) -> Iterator[Replicated]:
+    """Start all of them. They end with the block. By default nothing is saved: a primary that ends is no primary
+    after its next start either."""
+    options = [*options, "--repl-diskless-sync-delay", "0"]
     with ExitStack() as running:
         primary = running.enter_context(RedisServer(binary, folder / "0", options))
         servers = [primary]

@@ -61,13 +61,13 @@ class RedisCommands(Commands):
     def _apply(self, verb: str, seen: StoredJob, *words: Any) -> Any:
         """Apply a change if the job is still as it was read. 1: done; 0: it has changed; or the id of the job that
         holds its unique key."""
-        return self.server.run("verb", verb, seen.job.id, *seen.version, clock.now(), *words)
+        return self.server.run("verb", verb, seen.job.id, *seen.version, clock.now(), *words, durable=True)
 
     def pause(self, kind: str, name: str) -> None:
-        self.server.command(b"SADD", self.server.key("pauses"), f"{kind} {name}")
+        self.server.command(b"SADD", self.server.key("pauses"), f"{kind} {name}", durable=True)
 
     def resume(self, kind: str, name: str) -> int:
-        self.server.command(b"SREM", self.server.key("pauses"), f"{kind} {name}")
+        self.server.command(b"SREM", self.server.key("pauses"), f"{kind} {name}", durable=True)
         return unblock(self.server, f"{kind} {name}")
 
     def unblock_tasks(self, known: Sequence[str]) -> int:

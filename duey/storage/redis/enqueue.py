@@ -1,7 +1,8 @@
 """Stores new jobs by one script: all jobs of a call, or none.
 
 The ids of the jobs make sending idempotent. If the connection breaks, the same jobs are sent again for RETRY_S, and
-jobs that an earlier attempt has stored are recognized by their bytes. Only after that the caller gets an error, which
+jobs that an earlier attempt has stored are recognized by their bytes; so they are if too few replicas have them, and
+another server may be the primary by now. Only after that the caller gets an error, which
 says that the jobs may be stored.
 """
 
@@ -41,7 +42,7 @@ def enqueue_jobs(
     def send_plain() -> Any:
         if one is not None:
             return server.run_short("enqueue_plain", codec.PLAIN_WORDS, one)
-        return server.run("enqueue_plain", *words)
+        return server.run("enqueue_plain", *words, durable=True)
 
     def send_full(again: bool) -> Any:
         key, fingerprint = "", ""
@@ -49,7 +50,7 @@ def enqueue_jobs(
             key, fingerprint = idempotency_key(idempotency.token, idempotency.key), idempotency.fingerprint
         return server.run(
             "enqueue_jobs", now, int(again), max_pending, key, fingerprint, now - KEY_LIFE_S, KEPT_S,
-            *(words or codec.jobs_words(jobs, now)), *end_words(server, ends, ttl),
+            *(words or codec.jobs_words(jobs, now)), *end_words(server, ends, ttl), durable=True,
         )  # fmt: skip
 
     if faults.point:

@@ -53,7 +53,7 @@ class RedisMaintenance(Maintenance):
     def problems(self) -> list[str]:
         with self.server.ahead.reading([self.server.facts, self.fence]):
             facts, moved = self.server.facts(), self.fence()
-        found = facts.problems(f"Redis at {self.server.address}") if facts else []
+        found = facts.problems(f"Redis at {self.server.address}", self.server.replicas) if facts else []
         return [*found, *([moved] if moved else [])]
 
     def unknown_before(self, instant: float) -> list[str]:

@@ -41,20 +41,20 @@ class RedisScheduleStore:
 
     def add(self, row: ScheduleRow) -> bool:
         words = (row.source, row.spec, int(row.paused), float(row.last), float(row.since))
-        return bool(self._server.run("schedule", "add", row.name, *words))
+        return bool(self._server.run("schedule", "add", row.name, *words, durable=True))
 
     def replace(self, seen: ScheduleRow, spec: str, last: float) -> bool:
         words = (seen.spec, float(seen.last), spec, float(last))
-        return bool(self._server.run("schedule", "replace", seen.name, *words))
+        return bool(self._server.run("schedule", "replace", seen.name, *words, durable=True))
 
     def remove(self, name: str) -> bool:
-        return bool(self._server.run("schedule", "remove", name))
+        return bool(self._server.run("schedule", "remove", name, durable=True))
 
     def rename(self, name: str, new: str) -> bool:
-        return bool(self._server.run("schedule", "rename", name, new))
+        return bool(self._server.run("schedule", "rename", name, new, durable=True))
 
     def pause(self, name: str, paused: bool) -> bool:
-        return bool(self._server.run("schedule", "pause", name, int(paused), again=True))
+        return bool(self._server.run("schedule", "pause", name, int(paused), again=True, durable=True))
 
     def fire(self, ticks: Sequence[Tick]) -> Mapping[str, Collection[str]]:
         done = {}
@@ -94,7 +94,8 @@ class RedisScheduleStore:
             codec.job_words(words, job, clock.now())
         if faults.point:
             faults.point("fire.begun")
-        answer = self._server.run("fire", *words)
+        # A slot and its job are lost together in a failover, and then it is fired again.
+        answer = self._server.run("fire", *words, durable=kind == "now")
         if faults.point:
             faults.point("fire.committed")
         return None if answer is None else [each.decode() for each in answer]

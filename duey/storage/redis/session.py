@@ -194,9 +194,9 @@ class WorkerSessions:
         """Report a job before its body begins. False if its claim is gone."""
         session = self._own(presence.n)
         try:
-            return bool(self._ask(session, "hold", presence.n, presence.hold(token), token & codec.LOW))
+            return bool(self._ask(session, "hold", presence.n, presence.hold(token), token & codec.LOW, durable=True))
         except RedisAway:
-            return bool(self._ask(session, "hold", presence.n, presence.hold(token), token & codec.LOW))
+            return bool(self._ask(session, "hold", presence.n, presence.hold(token), token & codec.LOW, durable=True))
 
     def _own(self, n: int) -> WorkerSession:
         """The session of a worker of this process. Raises UnknownWorker."""
@@ -205,12 +205,12 @@ class WorkerSessions:
             raise errors.UnknownWorker(str(n))
         return session
 
-    def _ask(self, session: WorkerSession, script: str, n: int, *words: Any) -> Any:
+    def _ask(self, session: WorkerSession, script: str, n: int, *words: Any, durable: bool = False) -> Any:
         """Run a script that changes what the worker holds. Returns its answer; None if the worker is not
         registered."""
         while True:
             try:
-                answer = self._server.run(script, n, session.presence.key, session.epoch, *words)
+                answer = self._server.run(script, n, session.presence.key, session.epoch, *words, durable=durable)
             except BaseException:  # also a time-out that strikes in between
                 session.lost_answer()
                 raise

@@ -40,9 +40,10 @@ class RedisStorage(
     def __init__(
         self, name: str = "duey", url: str = "redis://127.0.0.1:6379/0",
         result_ttl_s: float = 86400.0, failed_ttl_s: float = 180 * 86400.0, backlog_rows: int = 1_000_000,
+        replicas: int = 0,
     ) -> None:  # fmt: skip
         super().__init__(name)
-        self.server = Server(url, prefix(name))
+        self.server = Server(url, prefix(name), replicas)
         self.data = RedisKeyValue(self.server)
         self.schedule_store = RedisScheduleStore(self.server)
         self.ttl = Ttl(result_ttl_s, failed_ttl_s)

@@ -2,7 +2,8 @@
 
 Before the first use of the keys it checks the server (`preflight`). Scripts are sent by their SHA-1. Every error of the
 library becomes a subclass of StorageUnavailable, whose `stored` is None if the command may have been executed. With
-`again` a command is sent a second time if its answer was lost.
+`again` a command is sent a second time if its answer was lost. With `durable` its answer is returned once `replicas`
+replicas have what it changed, and everything before.
 """
 
 from __future__ import annotations
@@ -20,12 +21,13 @@ from redis.connection import Connection, ConnectionPool
 from duey import clock, errors
 from duey.storage.redis.connection import address, preflight
 from duey.storage.redis.connection.connections import Connections
-from duey.storage.redis.connection.failures import Demoted, RedisAway, explain, is_demoted
+from duey.storage.redis.connection.failures import Demoted, NotReplicated, RedisAway, explain, is_demoted
 from duey.storage.redis.connection.read_ahead import ReadAhead
-from duey.storage.redis.connection.resp import packed, short_answer
+from duey.storage.redis.connection.resp import packed, read_with_count, short_answer
 from duey.storage.redis.connection.scripts import script
 
 BLOCK_S = 5.0  # longest blocking wait at a list; below ANSWER_S, so that it does not look like a dead server
+WAIT_S = 1.0  # longest wait for replicas
 COMPARE_S = 10.0  # how often this host's clock is compared with the server's
 
 
@@ -35,8 +37,8 @@ Reading = Callable[[Any], Any]  # reads what a connection answers
 class Server:
     """The keys of one service on one server. All of them begin with `prefix`."""
 
-    def __init__(self, url: str, prefix: str) -> None:
-        self.prefix = prefix
+    def __init__(self, url: str, prefix: str, replicas: int = 0) -> None:
+        self.prefix, self.replicas = prefix, replicas
         self.url = url
         self.connections = Connections(url, self._left)
         self._starts: dict[str, bytes] = {}  # how a command begins that runs a script, by its name
@@ -60,9 +62,10 @@ class Server:
 
     # commands
 
-    def command(self, *words: Any, again: bool = True) -> Any:
+    def command(self, *words: Any, again: bool = True, durable: bool = False) -> Any:
         """Send one command and return its answer. `again`: it may be sent twice."""
-        return self._send(b"*%d\r\n%b" % (len(words), packed(words)), again)
+        command = b"*%d\r\n%b" % (len(words), packed(words))
+        return self._replicated(command, again) if durable and self.replicas else self._send(command, again)
 
     def _send(self, command: bytes, again: bool) -> Any:
         if self.ahead.answers is not None:
@@ -130,12 +133,29 @@ class Server:
         """Whatever server is used next is checked as at the start."""
         self._opened = None
 
-    def run(self, name: str, *arguments: Any, again: bool = False) -> Any:
+    def _replicated(self, command: bytes, again: bool) -> Any:
+        """Send a command, and return its answer once the replicas have what it changed. Raises NotReplicated if too
+        few of them have it within WAIT_S."""
+        # The same connection waits for it: WAIT concerns what was done before the last command of its connection.
+        wait = b"*3\r\n%b" % packed((b"WAIT", self.replicas, int(WAIT_S * 1000)))
+        answer, reached = self._ask(command + wait, again, read_with_count)
+        if reached < self.replicas:
+            self.connections.look()  # it may be a former primary
+            raise NotReplicated(
+                f"Redis at {self.address} has it, but {reached} of its replicas, where [storage] replicas asks for "
+                f"{self.replicas}: see whether they run"
+            )
+        return answer
+
+    def run(self, name: str, *arguments: Any, again: bool = False, durable: bool = False) -> Any:
         """Run the script `name` and return its answer. `again`: it may be sent twice."""
-        return self._run(name, len(arguments), packed(arguments), lambda command: self._send(command, again))
+        send = self._replicated if durable and self.replicas else self._send
+        return self._run(name, len(arguments), packed(arguments), lambda command: send(command, again))
 
     def run_short(self, name: str, count: int, arguments: bytes) -> Any:
-        """The same for packed arguments, and a script whose answer is a number or nothing."""
+        """The same for packed arguments, and a durable script whose answer is a number or nothing."""
+        if self.replicas:
+            return self._run(name, count, arguments, lambda command: self._replicated(command, False))
         return self._run(name, count, arguments, lambda command: self._exchange(command, True))
 
     def _run(self, name: str, count: int, arguments: bytes, send: Callable[[bytes], Any]) -> Any:
@@ -195,6 +215,8 @@ class Server:
             if self._opened is None:
                 with self.connections.checking():
                     opened = preflight.open_keys(self)
+                    if self.replicas:
+                        self.command(b"WAIT", 0, 1)  # whether this user may
                 self.compare_clocks()
                 self._opened, self.connections.was_open = opened, True
             return self._opened

@@ -97,10 +97,12 @@ class Connections:
 
     def look(self) -> None:
         """Leave the server if another one is the primary now."""
-        self.look_at = time.monotonic() + LOOK_S  # first, so that no other thread asks too
         pool, primary = self._pool, self._primary
+        if pool is None or primary is None:
+            return
+        self.look_at = time.monotonic() + LOOK_S  # first, so that no other thread asks too
         with suppress(errors.DueyError):
-            if pool is not None and primary is not None and primary.has_moved():
+            if primary.has_moved():
                 self.leave(pool)
 
     def leave(self, pool: ConnectionPool) -> None:

@@ -21,6 +21,13 @@ class Demoted(RedisAway):
     """The server is a replica now. Nothing was executed."""
 
 
+class NotReplicated(RedisAway):
+    """Too few replicas have it: it is lost if one that has not becomes the primary."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(sentence, None)
+
+
 def is_demoted(exc: exceptions.ResponseError) -> bool:
     """Whether this is the answer of a server that has become a replica. If a script raised it, it may be anywhere in
     the text."""

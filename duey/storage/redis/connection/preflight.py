@@ -58,8 +58,14 @@ class Facts:
     def in_cluster(self) -> bool:
         return self._info.get("redis_mode") == "cluster"
 
-    def problems(self, at: str) -> list[str]:
-        """Why it stores nothing now."""
+    def problems(self, at: str, replicas: int = 0) -> list[str]:
+        """Why it accepts nothing now. `replicas`: as [storage] replicas."""
+        found = self._full(at)
+        if (linked := int(self._info.get("connected_slaves", 0))) < replicas:
+            found.append(f"{at} has {linked} of the {replicas} replicas that [storage] replicas asks for: start them")
+        return found
+
+    def _full(self, at: str) -> list[str]:
         used, most = (int(self._info.get(name, 0)) for name in ("used_memory", "maxmemory"))
         if 0 < most <= used:
             mb = f"its maxmemory of {most / 2**20:,.0f} MB"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from redis import exceptions
@@ -38,6 +39,21 @@ def short_answer(connection: Any, command: bytes) -> int | None:
     if line.startswith(b"-"):
         raise BaseParser.parse_error(line[1:-2].decode("utf-8", "replace"))
     return None
+
+
+def read_with_count(connection: Any) -> tuple[Any, int]:
+    """The answers of a command and of the WAIT after it: how many replicas have what the command changed. Raises the
+    error of the command."""
+    answer, failed, reached = None, None, 0
+    try:
+        answer = connection.read_response()
+    except exceptions.ResponseError as exc:
+        failed = exc
+    with suppress(exceptions.ResponseError):  # it has become a replica in between
+        reached = int(connection.read_response())
+    if failed is not None:
+        raise failed
+    return answer, reached
 
 
 def in_pairs(answer: Any) -> list[Any]:
