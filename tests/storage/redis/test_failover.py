@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from duey import errors
-from duey.cli.checks import WARN, reach
+from duey.cli.checks import FAIL, reach
 from duey.config import load
 from duey.storage.redis.connection.address import parse
 from duey.storage.redis.connection.preflight import waiting_in
@@ -109,8 +109,9 @@ def goes_on(
 def test_the_primary_is_named(servers: Replicated, tmp_path: Path) -> None:
     (tmp_path / "config.ini").touch()
     variables = {"DUEY_STORAGE_BACKEND": "redis", "DUEY_STORAGE_URL": servers.url}
-    (found,) = reach.redis(load(tmp_path / "config.ini", variables))
-    assert found.level == WARN and f"127.0.0.1:{servers.primary().port}" in found.text
+    found = list(reach.redis(load(tmp_path / "config.ini", variables)))
+    assert FAIL not in [each.level for each in found]
+    assert f"127.0.0.1:{servers.primary().port} keeps" in found[0].text
 
 
 def test_what_leads_to_no_primary_is_said_in_one_sentence(servers: Replicated) -> None:
