@@ -15,7 +15,7 @@ CONTRACT = {
     "storage": {
         "backend": "sqlite", "path": "data/queue.db", "url": "redis://127.0.0.1:6379/0", "name": "duey",
         "durability": "full",
-        "replicas": 0,
+        "replicas": "0",
     },
     "tasks": {
         "modules": "tasks, periodic", "serializer": "json", "secret": "", "secret_previous": "", "max_crashes": "3",
