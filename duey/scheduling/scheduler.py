@@ -199,12 +199,13 @@ class DurableScheduler(Scheduler):
             back = back or (first and noted is not None and noted > now + SKEW_S)
         self._before = now
         rows: list[ScheduleRow] = self._schedule_store.schedules()
+        read_at = clock.now()  # reading may take seconds over a bad network, while others fire
         # What a host with a wrong clock left behind must stop no schedule.
-        ahead = [row for row in rows if row.last > now + (0.0 if back else AHEAD_S)]
+        ahead = [row for row in rows if row.last > read_at + (0.0 if back else AHEAD_S)]
         if not ahead:
             return rows
         logger.warning(CLOCK)
-        self._fire([Tick(row, self._anew(row, now), (), ()) for row in ahead], [])
+        self._fire([Tick(row, self._anew(row, read_at), (), ()) for row in ahead], [])
         return list(self._schedule_store.schedules())
 
     def _note_alive(self, now: float) -> float | None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import threading
 from datetime import datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 
 from duey import cron, every
 from duey.control.schedules import ScheduleRequest
+from duey.model.schedule import ScheduleRow
 from duey.scheduling.edits import EDITED
 from tests.scheduling.conftest import both
 from tests.scheduling.simulation import START, Make, moment
@@ -42,6 +44,28 @@ def test_a_clock_set_back_years_does_not_stop_the_schedules(world: Make):
     w.at = START
     w.run(HOUR, w.scheduler())
     assert w.ran("a")[:6] == [600.0 * n for n in range(1, 7)] and len(w.ran("b")) >= 5
+
+
+def test_a_look_that_takes_long_is_no_clock_that_was_set(world: Make, caplog: pytest.LogCaptureFixture):
+    """Over a network that loses packets, a consumer may read after seconds what others have fired meanwhile."""
+    w = world({"a": every(2)})
+    near, far = w.scheduler(), w.scheduler()
+    w.run(10, near, far)
+    store = far._schedule_store
+
+    class FarAway:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(store, name)
+
+        def schedules(self) -> list[ScheduleRow]:
+            w.run(10, near)
+            return store.schedules()
+
+    far._schedule_store = FarAway()
+    far.tick()
+    assert "set back" not in caplog.text
+    w.run(10, near)
+    assert w.ran("a") == [2.0 * n for n in range(1, 16)] and set(w.jobs().values()) == {1}
 
 
 @both

@@ -39,10 +39,14 @@ class Daemon:
             )
         wait_until(self._listens, 30, f"{self._command[0]} on {self.host.name} listens")
 
+    def signal(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
     def kill(self) -> None:
         """kill -9."""
         assert self._process is not None
-        self._process.send_signal(signal.SIGKILL)
+        self.signal(signal.SIGKILL)
         self._process.wait(30)
 
     def _listens(self) -> bool:

@@ -7,6 +7,7 @@ again. Nothing else may run twice.
 from __future__ import annotations
 
 import math
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -86,7 +87,26 @@ class HostHarm:
     def kill_primary(self) -> None:
         """It comes back as a replica."""
         with self._noted("", BACK_S):
-            self._site.stores.kill_primary().start()
+            stores = self._site.stores
+            server = stores.primary
+            server.kill()
+            stores.wait_another_than(server)
+            server.start()
+
+    def stall_primary(self) -> None:
+        """It stands still, and goes on when another one has taken its place."""
+        with self._noted("", BACK_S):
+            server = self._site.stores.primary
+            server.signal(signal.SIGSTOP)
+            self._site.stores.wait_another_than(server)
+            server.signal(signal.SIGCONT)
+
+    def cut_off_primary(self) -> None:
+        with self._noted("", BACK_S):
+            server = self._site.stores.primary
+            server.host.cut()
+            self._site.stores.wait_another_than(server)
+            server.host.mend()
 
 
 def check(site: Cluster, stream: Stream, harm: HostHarm, within_s: float) -> str:

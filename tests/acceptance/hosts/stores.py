@@ -62,12 +62,9 @@ class Stores:
 
         wait_until(done, 60, "there is another primary", every_s=0.05)
 
-    def kill_primary(self) -> Daemon:
-        """kill -9, and wait until the Sentinels have found another. Returns the one that is dead."""
-        before = self.primary
-        before.kill()
-        wait_until(lambda: self.primary is not before, 60, "there is another primary", every_s=0.05)
-        return before
+    def wait_another_than(self, server: Daemon) -> None:
+        """Wait until the Sentinels have made another server the primary."""
+        wait_until(lambda: self.primary is not server, 60, "there is another primary", every_s=0.05)
 
     # asking
 
