@@ -54,13 +54,15 @@ class Work(Protocol):
 
     def settle_and_claim(
         self, worker: int, outcomes: Sequence[Outcome], want: int, queues: Sequence[str], notified: bool = False,
+        ahead: int = 0,
     ) -> ClaimResult:  # fmt: skip
         """Settle finished jobs and claim up to `want` new ones, in one transaction. `queues`: names in the order of
         preference, `*` for all queues that are not named, `!NAME` for a queue that `*` excludes. `notified`: the worker
         was woken, so that there is no need to check for jobs before taking the write lock. An outcome whose claim is
         gone writes nothing. An outcome that would return a job to the queue that was asked to stop is not written, and
         its token is in `stopping` of the answer. A follow-up job that has already ended (its job was retried by hand)
-        is left as it is. `next_due` of the answer is set only if nothing was claimed."""
+        is left as it is. `next_due` of the answer is set only if nothing was claimed. `ahead`: so many more may be
+        claimed that begin later, but none of a task with limits."""
 
     def release_claims(self, worker: int, claims: Sequence[Claim]) -> None:
         """Return claims whose body never started to the queue. Nothing is counted."""
@@ -159,9 +161,8 @@ class Queries(Protocol):
     """Reading, without changing anything."""
 
     def read_ahead(self, *reads: Callable[[], object]) -> AbstractContextManager[None]:
-        """Make these reads in as few round trips as possible. Within the block the same reads by this thread, with the
-        same arguments, are answered by that, however often; what changes meanwhile is not seen. They may be called
-        several times, so they change nothing. Other reads are made as without it. No error is raised here."""
+        """Make these reads, which change nothing, in as few round trips as possible. Within the block the same ones by
+        this thread are answered by that; what changes meanwhile is not seen. No error is raised here."""
 
     def get_job(self, job_id: str) -> StoredJob | None:
         """One job, or None."""
@@ -295,4 +296,5 @@ class JobStorage(HueyStorage, Work, Reports, Workers, Commands, Queries, Mainten
 
     backend = ""
     schedule_store: ScheduleStore
+    round_trip_s = 0.0  # how far away it is: how long the shortest question takes
     limits: Mapping[str, Limit] = MappingProxyType({})  # of the tasks that this process knows; set by DurableHuey

@@ -8,11 +8,10 @@ from collections.abc import Iterable
 
 from duey.model.job import Claim
 from duey.model.outcome import Outcome
+from duey.worker.pace import SHORT_S, WINDOW_S
 from duey.worker.poison_suspects import PoisonSuspects
 
-WINDOW_S = 0.004  # longest time that a claim waits here before it begins
 ACK_S = 0.003  # longest time that an outcome waits for its commit, so that it is visible within 5 ms
-SHORT_S = 0.001  # for shorter bodies, waiting is cheaper than handing over to another thread
 
 
 class Buffer:
@@ -36,6 +35,13 @@ class Buffer:
                 self.claims.append(claim)
         self.taken_at = time.monotonic()
 
+    def take_stale(self, alone_s: float, patience_s: float) -> list[Claim]:
+        """Remove the claims that have waited too long because no thread took one, and return them."""
+        stale = list(self.claims) if alone_s >= patience_s else []
+        if stale:
+            self.claims.clear()
+        return stale
+
     def remove_claims(self) -> list[Claim]:
         """Remove all claims and return them."""
         removed = [*self.claims, *self.suspects.waiting]
@@ -53,9 +59,10 @@ class Buffer:
         """Whether outcomes have waited for too long."""
         return bool(self.outcomes) and now - self._outcomes_since >= ACK_S
 
-    def until_next_look(self, now: float, idle_threads: int) -> float:
-        """Seconds until the first claim or outcome reaches its limit."""
-        patience_s = SHORT_S if idle_threads else WINDOW_S
+    def until_next_look(self, now: float, idle_threads: int, patience_s: float) -> float:
+        """Seconds until the first claim or outcome may reach its limit."""
+        patience_s = SHORT_S if idle_threads else patience_s
         until = [self.taken_at + patience_s] if self.claims else []
         until += [self._outcomes_since + ACK_S] if self.outcomes else []
-        return max(SHORT_S / 4, min(until, default=now + min(ACK_S, patience_s)) - now)
+        first_s = min(until, default=now + min(ACK_S, patience_s)) - now
+        return max(SHORT_S / 4, min(first_s, WINDOW_S))  # an outcome may come in a moment

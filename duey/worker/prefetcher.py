@@ -1,16 +1,15 @@
 """The prefetcher of a worker process: claims jobs for its threads, and settles what they have finished.
 
-It claims a batch of jobs and settles finished ones in one transaction, so that short jobs share commits. A batch holds
-as many jobs as fit into WINDOW_S. Nothing waits longer than that: if a long body keeps the thread busy, the flusher
-settles finished jobs, and hands claims that have not begun to another thread or gives them back. If there are no jobs,
-it sleeps without polling. Outcomes that could not be committed are kept and tried again.
+It claims a batch of jobs and settles finished ones in one transaction, so that short jobs share commits. If a long body
+keeps the thread busy, the flusher settles finished jobs, hands claims that have not begun to another thread or gives
+them back, and claims ahead if the storage is far away (duey.worker.pace). If there are no jobs, the prefetcher sleeps
+without polling. Outcomes that could not be committed are kept and tried again.
 
 A job is marked in the lock file from when a thread takes it until its outcome is handed back (for `on_crash="fail"`
 until it is committed). Only marked jobs are charged for a death of the process.
 
 One thread at a time is the leader: it runs the transaction, and waits for the wake-up pipe if there are no jobs; the
-other threads wait for it. While bodies are short, one thread does everything, which is faster than handing over. `stop`
-gives back what has not begun; `drain` commits what is finished, after all threads have ended.
+other threads wait for it. While bodies are short, one thread does everything, which is faster than handing over.
 """
 
 from __future__ import annotations
@@ -26,10 +25,10 @@ from duey import clock, errors, faults
 from duey.execution.lifecycle import Lifecycle
 from duey.model.job import ONCE, Claim
 from duey.model.outcome import Outcome
-from duey.worker.buffer import SHORT_S, WINDOW_S, Buffer
+from duey.worker.buffer import Buffer
+from duey.worker.pace import SHORT_S, Pace
 
 CALM_LOOKS = 10  # the flusher sleeps after so many checks without work, because waking it costs more than a check
-BATCH_MAX = 64
 SLEEP_S = 2.0  # longest sleep, and so the longest delay if a wake-up is lost
 HELD_UP_S = 0.05
 BACK_OFF_S = (0.05, 2.0)
@@ -51,11 +50,11 @@ class Prefetcher:
         self.handled = 0  # jobs that threads have taken and not finished
         self._turning = threading.Lock()  # held during a transaction
         self._leading = self._listening = self._stopping = self._notified = False
-        self._waiting = 0
-        self._body_s = SHORT_S  # moving average of the length of bodies; decides how many jobs are claimed
+        self._fetching = False  # whether the flusher claims ahead at the moment
+        self._waiting = self._failures = 0
+        self._pace = Pace(self.storage)
         self._here = threading.local()
         self._watch = threading.Event()
-        self._failures = 0
         threading.Thread(target=self._flush_stale, name="Prefetcher", daemon=True).start()
 
     # called by worker threads
@@ -75,7 +74,7 @@ class Prefetcher:
                         continue
                     if self._buffer.claims:
                         return self._pick(self._buffer.claims)
-                    if not self._leading:
+                    if not (self._leading or self._fetching):
                         lead = self._leading = True
                         break
                     if self._listening and self._buffer.outcomes:
@@ -99,7 +98,7 @@ class Prefetcher:
         if pile is self._suspects.waiting:
             self._suspects.began(claim)
         if self._waiting or self._buffer.claims or self._buffer.outcomes:
-            if self._body_s > SHORT_S:
+            if self._pace.body_s > SHORT_S:
                 self._cond.notify()
             if not self._watch.is_set():
                 self._watch.set()
@@ -107,19 +106,21 @@ class Prefetcher:
 
     def _lead(self) -> None:
         try:
-            next_due = self._settle_and_claim(0 if self.quiet else self._want())
+            next_due = self._settle_and_claim(*self._want())
             if not self._buffer.has_claims():
                 self._listen(next_due)
         finally:
             with self._cond:
                 self._leading = False
 
-    def _want(self) -> int:
-        """How many jobs to claim: as many as fit into a window, at least one for each waiting thread; none while a
-        suspect runs alone."""
-        if self._suspects.hold_up():
-            return 0
-        return max(self._waiting + 1, min(BATCH_MAX, int(WINDOW_S / max(self._body_s, 1e-6))))
+    def _want(self) -> tuple[int, int]:
+        """How many jobs to claim: at least one for each waiting thread; and how many more, ahead. None while a suspect
+        runs alone."""
+        if self.quiet or self._suspects.hold_up():
+            return 0, 0
+        now = 0 if self._buffer.claims else max(self._waiting + 1, self._pace.batch())
+        most = self._pace.ahead(self.handled + self._waiting, len(self._buffer.outcomes))
+        return now, max(0, most - now - len(self._buffer.claims))
 
     def _listen(self, next_due: float | None) -> None:
         """Sleep until woken, until a job is due, or until the prefetcher stops."""
@@ -130,7 +131,7 @@ class Prefetcher:
             if self._buffer.outcomes:
                 return
             if not self.quiet:
-                next_due = self._settle_and_claim(self._want())
+                next_due = self._settle_and_claim(*self._want())
             if not self.quiet and (self._buffer.has_claims() or self._stopping):
                 if self.presence.pipe.wait(0):  # woken for another job meanwhile: pass the wake-up on
                     self.storage.wake(1, self.queues)
@@ -156,9 +157,7 @@ class Prefetcher:
         self.presence.body_ended(claim.token, started_at or 0.0)
         if faults.point:
             faults.point("body.ended")
-        run_s = time.perf_counter() - self._here.began
-        self._body_s += (run_s - self._body_s) * 0.2
-        return run_s
+        return self._pace.ran(time.perf_counter() - self._here.began)
 
     def ack(self, outcome: Outcome) -> None:
         """Hand in an outcome, which the next transaction commits."""
@@ -196,15 +195,16 @@ class Prefetcher:
 
     # the transaction
 
-    def _settle_and_claim(self, want: int) -> float | None:
-        """Settle what is finished and claim up to `want` jobs. Returns when the next job is due (epoch seconds)."""
+    def _settle_and_claim(self, want: int, ahead: int = 0) -> float | None:
+        """Settle what is finished and claim up to `want` jobs, and some ahead. Returns when the next one is due (epoch
+        seconds)."""
         with self._turning:
             with self._cond:
                 done, self._buffer.outcomes = self._buffer.outcomes, []
-            if not done and not want:
+            if not (done or want or ahead):
                 return None
             try:
-                turn = self.storage.settle_and_claim(self.presence.n, done, want, self.queues, self._notified)
+                turn = self.storage.settle_and_claim(self.presence.n, done, want, self.queues, self._notified, ahead)
             except errors.StorageUnavailable as exc:
                 self._keep(done, exc)
                 return None
@@ -215,16 +215,14 @@ class Prefetcher:
                 self._keep(done, exc)
                 return None
             self._failures, self._notified = 0, False
-            for outcome in [each for each in done if each.claim.token in turn.lost]:
-                logger.warning("the claim of job %s is gone: its outcome was not written", outcome.claim.job.id)
+            for lost in [each.claim.job.id for each in done if each.claim.token in turn.lost]:
+                logger.warning("the claim of job %s is gone: its outcome was not written", lost)
+            stopped = [self._lifecycle.stopped(each) for each in done if each.claim.token in turn.stopping]
             with self._cond:
                 self._buffer.add_claims(turn.claims)
                 if turn.claims:  # without claims it was not looked up
                     self.revocations = turn.revocations
-            if turn.stopping:
-                stopped = [self._lifecycle.stopped(each) for each in done if each.claim.token in turn.stopping]
-                with self._cond:
-                    self._buffer.outcomes[:0] = stopped
+                self._buffer.outcomes[:0] = stopped
         if turn.more:
             self.storage.wake(1, self.queues)
         return turn.next_due
@@ -250,21 +248,25 @@ class Prefetcher:
             with self._cond:
                 now = time.monotonic()
                 alone_s = now - buffer.taken_at  # since a thread took a claim; if that is long ago, bodies are long
-                stale: list[Claim] = []
-                if self._waiting and alone_s >= SHORT_S and (buffer.claims or not self._leading):
+                if hand_over := self._waiting and alone_s >= SHORT_S and (buffer.claims or not self._leading):
                     self._cond.notify()
-                elif buffer.claims and alone_s >= WINDOW_S:
-                    stale = list(buffer.claims)
-                    buffer.claims.clear()
-                overdue = buffer.overdue(now)
+                stale = [] if hand_over else buffer.take_stale(alone_s, self._pace.patience_s)
+                # A leader commits them itself, and must not wait until they have been to a far storage.
+                overdue = buffer.overdue(now) and not (self._pace.is_far and self._leading and not self._listening)
+                ahead = 0 if stale or self._leading or self._stopping else self._want()[1]
+                self._fetching = overdue and ahead > 0
                 calm = 0 if buffer.claims or buffer.outcomes or (self._waiting and not self._leading) else calm + 1
                 if calm > CALM_LOOKS:
                     self._watch.clear()
-                pause_s = buffer.until_next_look(now, self._waiting)
+                pause_s = buffer.until_next_look(now, self._waiting, self._pace.patience_s)
             if stale:
                 self._release_claims(stale)
             if overdue:
-                self._settle_and_claim(0)
+                self._settle_and_claim(0, ahead)
+            if self._fetching:
+                with self._cond:
+                    self._fetching = False
+                    self._cond.notify_all()
 
     def _release_claims(self, claims: list[Claim]) -> None:
         try:

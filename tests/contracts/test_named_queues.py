@@ -59,7 +59,7 @@ def test_weighted_queues_share_the_turns_and_none_is_starved(storage):
     storage.enqueue_jobs([job(f"{queue}{n}", queue=queue) for queue in ("often", "seldom") for n in range(150)])
     presence = register(storage, "weighted", 1, "thread", ("often", "seldom"), ())
     prefetcher = WeightedPrefetcher(storage.lifecycle, presence, ("often", "seldom"), weights=(3, 1))
-    prefetcher._body_s = 1.0  # as after long bodies: one claim a turn
+    prefetcher._pace.body_s = 1.0  # as after long bodies: one claim a turn
     taken = []
     for _ in range(100):
         claim = prefetcher.next_claim()

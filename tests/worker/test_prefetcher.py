@@ -59,7 +59,7 @@ def states(huey, ids):
 
 def test_short_bodies_share_a_commit(huey, prefetcher, turns):
     huey.storage.enqueue_jobs([job(f"j{i}", priority=i == 39) for i in range(40)])
-    prefetcher._body_s = 1e-5  # as after many short bodies
+    prefetcher._pace.body_s = 1e-5  # as after many short bodies
     taken = []
     for _ in range(40):
         taken.append(prefetcher.next_claim())
@@ -68,7 +68,11 @@ def test_short_bodies_share_a_commit(huey, prefetcher, turns):
     assert [claim.job.id for claim in taken[:3]] == ["j39", "j0", "j1"] and len(turns) < 20
 
 
-def test_what_is_finished_is_committed_and_what_a_long_body_holds_up_goes_back_although_nobody_comes(huey, prefetcher):
+@pytest.mark.parametrize("round_trip_s", [0.0, 0.05])
+def test_what_is_finished_is_committed_and_what_a_long_body_holds_up_goes_back_although_nobody_comes(
+    huey, prefetcher, monkeypatch, round_trip_s
+):
+    monkeypatch.setattr(huey.storage, "round_trip_s", round_trip_s)
     huey.storage.enqueue_jobs(jobs("abcd"))
     prefetcher.ack(ended(prefetcher.next_claim()))
     prefetcher.next_claim()  # and stays in a long body
@@ -220,7 +224,7 @@ def test_a_turn_that_was_on_its_way_when_it_stopped_leaves_no_claim(huey, prefet
         return found
 
     monkeypatch.setattr(huey.storage, "settle_and_claim", overtaken)
-    prefetcher._body_s = 1e-5  # as after many short bodies
+    prefetcher._pace.body_s = 1e-5  # as after many short bodies
     assert prefetcher.next_claim() is None and places(huey, "ab") == ["claimed", "claimed"]
     assert drained(prefetcher) and places(huey, "ab") == ["ready", "ready"]
 

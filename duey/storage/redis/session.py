@@ -223,17 +223,17 @@ class WorkerSessions:
 
     def settle_and_claim(
         self, n: int, outcomes: Sequence[Outcome], want: int, queues: Sequence[str], ttl: Ttl,
-        limits: Mapping[str, Limit],
+        limits: Mapping[str, Limit], ahead: int,
     ) -> ClaimResult:  # fmt: skip
         """Settle and claim for worker n. After StorageUnavailable the same outcomes may be sent again."""
         session = self._own(n)
         with session.lock:
             if faults.point:
                 faults.point("settle.begun")
-            header, handed_over = self._send(session, want, queues, outcomes, ttl, limits)
+            header, handed_over = self._send(session, want, queues, outcomes, ttl, limits, ahead)
             lost, stopped, until = header.lost, header.stopped, time.monotonic() + SET_ASIDE_S
             while header.blocked_many and not handed_over and time.monotonic() < until:
-                header, handed_over = self._send(session, want, queues, (), ttl, limits)
+                header, handed_over = self._send(session, want, queues, (), ttl, limits, ahead)
                 lost = lost + header.lost
             if faults.point:
                 faults.point("settle.committed")
@@ -248,13 +248,13 @@ class WorkerSessions:
 
     def _send(
         self, session: WorkerSession, want: int, queues: Sequence[str], outcomes: Sequence[Outcome],
-        ttl: Ttl, limits: Mapping[str, Limit],
+        ttl: Ttl, limits: Mapping[str, Limit], ahead: int = 0,
     ) -> tuple[Header, list[bytes]]:  # fmt: skip
         """Run turn.lua once. Returns the header of the answer, and the claims as bytes."""
         presence, now = session.presence, clock.now()
         words: codec.Words = [
             session.counter, int(session.unsure),
-            int(presence.has_slept and not presence.sleeping), want, now, now + DUE_SOON_S,
+            int(presence.has_slept and not presence.sleeping), want + ahead, want, now, now + DUE_SOON_S,
             len(queues), len(outcomes), limits_text(limits), *queues,
         ]  # fmt: skip
         for outcome in outcomes:
@@ -274,7 +274,7 @@ class WorkerSessions:
         header = Header._make(json.loads(answer[0]))
         session.counter = header.counter
         session.settled(outcomes, header.stopped, ttl)
-        session.unsure = session.unsure and not want
+        session.unsure = session.unsure and not want + ahead
         presence.has_slept = presence.has_slept and presence.sleeping
         return header, answer[1:]
 

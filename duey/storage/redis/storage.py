@@ -51,6 +51,10 @@ class RedisStorage(
         self.watch = Watch(self.server)
         self.backlog = Backlog(RedisBacklog(self.server), backlog_rows)
 
+    @property
+    def round_trip_s(self) -> float:  # type: ignore[override]
+        return self.server.round_trip_s
+
     def close(self) -> None:
         self.server.close()
 
@@ -69,9 +73,10 @@ class RedisStorage(
     # running jobs
 
     def settle_and_claim(
-        self, worker: int, outcomes: Sequence[Outcome], want: int, queues: Sequence[str], notified: bool = False
-    ) -> ClaimResult:
-        return self.sessions.settle_and_claim(worker, outcomes, want, queues, self.ttl, self.limits)
+        self, worker: int, outcomes: Sequence[Outcome], want: int, queues: Sequence[str], notified: bool = False,
+        ahead: int = 0,
+    ) -> ClaimResult:  # fmt: skip
+        return self.sessions.settle_and_claim(worker, outcomes, want, queues, self.ttl, self.limits, ahead)
 
     def hold(self, presence: RedisPresence, token: int) -> bool:
         return self.sessions.hold(presence, token)

@@ -77,8 +77,9 @@ class SqliteStorage(
     # running jobs
 
     def settle_and_claim(
-        self, worker: int, outcomes: Sequence[Outcome], want: int, queues: Sequence[str], notified: bool = False
-    ) -> ClaimResult:
+        self, worker: int, outcomes: Sequence[Outcome], want: int, queues: Sequence[str], notified: bool = False,
+        ahead: int = 0,
+    ) -> ClaimResult:  # fmt: skip
         if not (outcomes or notified):
             with self.db.read(placed=False) as con:
                 idle = claiming.idle_result(con, want, queues)

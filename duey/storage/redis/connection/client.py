@@ -29,6 +29,7 @@ from duey.storage.redis.connection.scripts import script
 BLOCK_S = 5.0  # longest blocking wait at a list; below ANSWER_S, so that it does not look like a dead server
 WAIT_S = 1.0  # longest wait for replicas
 COMPARE_S = 10.0  # how often this host's clock is compared with the server's
+LONGER = 1.5  # by how much a round trip may seem to grow from one comparison to the next
 
 
 Reading = Callable[[Any], Any]  # reads what a connection answers
@@ -44,6 +45,7 @@ class Server:
         self._starts: dict[str, bytes] = {}  # how a command begins that runs a script, by its name
         self._opened: preflight.Opened | None = None
         self._compare_at = 0.0  # monotonic
+        self.round_trip_s = 0.0  # the shortest that was measured lately
         self.ahead = ReadAhead(self._ask_all)
 
     @property
@@ -197,7 +199,10 @@ class Server:
         self._compare_at = time.monotonic() + COMPARE_S
 
         def ask() -> float:
-            seconds, micros = self.command(b"TIME", again=False)
+            began = time.monotonic()
+            seconds, micros = self._exchange(b"*1\r\n$4\r\nTIME\r\n")
+            took_s = time.monotonic() - began  # more where this process waits for its turn: so the shortest one counts
+            self.round_trip_s = min(took_s, self.round_trip_s * LONGER or took_s)
             return int(seconds) + int(micros) / 1e6
 
         clock.compare(ask)

@@ -1,19 +1,20 @@
 -- uses: full places wakeup limits insert settle claim epoch
 -- Settles finished jobs, makes due jobs ready, and claims the next ones.
--- Arguments: n, key, epoch, first counter, recover, awake, want, now, soon, how many queues, how many outcomes, the
--- limits of tasks (JSON: task -> [places, token_s, burst]; or empty), the queues, the outcomes. recover = 1: the answer
--- of an earlier turn was lost, so its claims are returned now. awake = 1: the worker slept before this turn.
+-- Arguments: n, key, epoch, first counter, recover, awake, want, how many of these begin at once, now, soon, how many
+-- queues, how many outcomes, the limits of tasks (JSON: task -> [places, token_s, burst]; or empty), the queues, the
+-- outcomes. recover = 1: the answer of an earlier turn was lost, so its claims are returned now. awake = 1: the worker
+-- slept before this turn.
 -- Returns a JSON header, then the claims; or what lib_epoch.lua says.
 
 local n, first, recover, awake = ARGV[1], tonumber(ARGV[4]), ARGV[5] == '1', ARGV[6] == '1'
-local want, now, soon = tonumber(ARGV[7]), ARGV[8], tonumber(ARGV[9])
-local queue_count, outcome_count = tonumber(ARGV[10]), tonumber(ARGV[11])
+local want, begin, now, soon = tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[9], tonumber(ARGV[10])
+local queue_count, outcome_count = tonumber(ARGV[11]), tonumber(ARGV[12])
 local DUE_STEP, BLOCK_STEP = 1000, 500  -- limit how long other clients wait for this script
 
 local of_now = is_of_now(n, ARGV[2], ARGV[3])
 if of_now ~= true then return of_now end
 at_once = math.max(1, outcome_count)
-settle_all(ARGV, 13 + queue_count, outcome_count)
+settle_all(ARGV, 14 + queue_count, outcome_count)
 unblock_freed(now)
 
 for _, set in ipairs({'scheduled', 'retrying'}) do
@@ -26,7 +27,7 @@ for _, task in ipairs(call('ZRANGEBYSCORE', P .. 'limits_due', '-inf', now)) do 
 
 local wanted, star_at = {}, nil
 local elsewhere = {}  -- named with a `!`: `*` excludes these
-for i = 13, 12 + queue_count do
+for i = 14, 13 + queue_count do
   if string.sub(ARGV[i], 1, 1) == '!' then
     elsewhere[string.sub(ARGV[i], 2)] = true
   else
@@ -74,7 +75,7 @@ if want > 0 and call('EXISTS', P .. 'pauses') == 1 then
   if paused['hold '] then want = 0 end  -- the queue is being moved
 end
 
-local limits = want > 0 and ARGV[12] ~= '' and cjson.decode(ARGV[12]) or nil
+local limits = want > 0 and ARGV[13] ~= '' and cjson.decode(ARGV[13]) or nil
 local limit_states = {}  -- of the tasks of jobs that were looked at
 
 -- Sets a job aside, with an event.
@@ -84,7 +85,8 @@ local function block(id, why, seq, queue, m)
   blocked = blocked + 1
 end
 
--- Whether the job may be claimed, and the limits of its task. A job that is paused or over a limit is set aside.
+-- Whether the job may be claimed, and the limits of its task. A job that is paused or over a limit is set aside. nil if it
+-- would take a place or a token before a thread can run it.
 local function passes(id)
   local task, queue, seq, m = unpack(call('HMGET', job_key(id), 'task', 'queue', 'seq', 'm'))
   if not task then return true end  -- its keys were deleted from outside
@@ -96,6 +98,7 @@ local function passes(id)
   end
   local limit = limits and limits[task]
   if limit and limit[4] ~= '' then task = limit[4] end  -- it has a former name of that task
+  if limit and #answer > begin then return nil end
   local state = limit and limit_of(task, limit, now)
   if not state then return true end
   limit_states[task] = state
@@ -138,6 +141,11 @@ if want > 0 then
         local pass, state = true, nil
         if paused or limits then pass, state = passes(id) end
         if pass then claim(id, state) end
+        if pass == nil then  -- it stays, and so does what comes after it
+          for rest = i, #found, 2 do call('ZADD', P .. 'ready:' .. queue, found[rest + 1], found[rest]) end
+          want = #answer - 1
+          break
+        end
       end
     end
   end
