@@ -96,7 +96,7 @@ class PostgresServer:
             for each in (self.folder, password):
                 os.chown(each, NOBODY, NOBODY)
         subprocess.run(
-            [self.binaries / "initdb", "-D", self.folder / "data", "-U", "postgres", "-A", "scram-sha-256",
+            [self.binaries / "initdb", "-D", self.folder / "data", "-U", "postgres", "-A", "md5",
              f"--pwfile={password}", "--no-sync", "--no-locale", "-E", "UTF8"],
             check=True, stdout=subprocess.DEVNULL, **_other_user(),
         )  # fmt: skip

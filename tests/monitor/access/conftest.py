@@ -19,6 +19,7 @@ PASSWORD = "correct horse"
 
 
 KINDS = ("sqlite", "postgresql")
+of_file = pytest.mark.usefixtures("path")  # tests that would show nothing new of the other kind
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -21,7 +21,7 @@ from duey.monitor.access import (
 )
 from duey.monitor.access.login import passwords
 from duey.monitor.access.tokens import Tokens
-from tests.monitor.access.conftest import HOME, PASSWORD
+from tests.monitor.access.conftest import HOME, PASSWORD, of_file
 from tests.monitor.conftest import START, Clock
 
 NEW = "staple battery"
@@ -42,6 +42,7 @@ def test_an_account_is_found_as_it_was_created(access: Access) -> None:
     assert access.accounts.authenticate("cleo", one, HOME), "a made password works"
 
 
+@of_file
 def test_what_cannot_be_created_is_refused(ada: Access) -> None:
     for name in ("", "a" * 65, "a b", "a/b", "é", "a\n", "<b>", "\ud800"):
         with pytest.raises(InvalidInput, match="account name: expected 1 to 64"):
@@ -61,6 +62,7 @@ def test_what_cannot_be_created_is_refused(ada: Access) -> None:
     assert [(account.name, account.role) for account in ada.accounts.list()] == [("ada", "admin"), ("bob", "viewer")]
 
 
+@of_file
 def test_a_password_that_thousands_have_is_refused(access: Access, url: str) -> None:
     refused = (
         "password", "Password1!", "PASSWORD123", "12345678", "iloveyou", "qwertyuiop", "1q2w3e4r", "letmein!!",
@@ -99,6 +101,7 @@ def test_the_right_password_opens(ada: Access, clock: Clock, scrypts: list[dict[
     assert ada.accounts.authenticate("ada", longest + "x", HOME) is None, "a longer one does not pass for its beginning"
 
 
+@of_file
 def test_every_refusal_looks_the_same_and_costs_one_scrypt(ada: Access, scrypts: list[dict[str, Any]]) -> None:
     for name, password in (
         ("ada", "wrong horse"), ("ada", ""), ("ada", PASSWORD + " "), ("ada", PASSWORD.upper()), ("eve", PASSWORD),
@@ -204,6 +207,7 @@ def test_a_role_and_a_removal_count_at_once_also_in_open_sessions(ada: Access) -
     assert [account.name for account in ada.accounts.list()] == ["ada"]
 
 
+@of_file
 def test_an_unknown_name_is_answered_with_the_nearest(ada: Access) -> None:
     accounts = ada.accounts
     for call, more in (

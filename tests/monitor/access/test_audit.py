@@ -17,6 +17,7 @@ from duey import logs
 from duey.monitor.access import Access, AuditEntry, security
 from duey.monitor.access import audit as audit_module
 from duey.monitor.access.export import COLUMNS, as_csv, csv_row, exported
+from tests.monitor.access.conftest import of_file
 from tests.monitor.conftest import START, Clock
 
 PAGE = (Path(__file__).parents[3] / "docs/production.md").read_text()
@@ -128,6 +129,7 @@ def test_no_line_is_lost_among_many_writers(access: Access, at_once: Callable[..
 # the security log
 
 
+@of_file
 def test_changes_of_accounts_and_tokens_stand_in_the_security_log(
     access: Access, caplog: pytest.LogCaptureFixture
 ) -> None:

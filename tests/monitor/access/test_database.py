@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from duey.monitor.access import Access, AccessUnavailable
-from duey.monitor.access.database import File
+from duey.monitor.access.database import File, Server
 from duey.monitor.access.schema import MIGRATIONS, TOKENS
+from duey.monitor.database import MonitorDatabase
 from tests.monitor.conftest import START, Clock
 from tests.support.file_errors import one_sentence
 
@@ -62,6 +63,18 @@ def test_only_one_of_many_starts_makes_and_migrates_the_file(path: Path, at_once
     assert at_once(start) == [len(NEXT)] * 16
     with File(url, migrations=NEXT).reading() as db:
         assert TOKENS.select().count(db) == 16
+
+
+def test_both_dialects_have_the_same_tables(path: Path, postgres: str, databases: list[MonitorDatabase]) -> None:
+    found = []
+    for database in (File(f"sqlite:///{path}"), Server(postgres)):
+        with database.reading() as db:
+            tables = sorted(set(db.get_tables()) - {"sqlite_sequence"})
+            found.append({table: sorted((each.name, each.null) for each in db.get_columns(table)) for table in tables})
+    of_file, of_server = found
+    for columns in of_file.values():  # there a primary key is not marked NOT NULL
+        columns[:] = [(name, null and name not in ("id", "account_id")) for name, null in columns]
+    assert of_file == of_server
 
 
 def test_a_transaction_is_all_or_nothing(access: Access) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from duey.monitor.access import Access, Account, InvalidInput, LocalAccount, NotInGroup, ProxyAccount
 from duey.monitor.access.login.proxied import GroupRoles
-from tests.monitor.access.conftest import HOME, PASSWORD
+from tests.monitor.access.conftest import HOME, PASSWORD, of_file
 from tests.monitor.conftest import Clock
 
 GROUPS = GroupRoles(True, frozenset({"ops", "Ärzte"}), frozenset({"staff"}))
@@ -71,6 +71,7 @@ def test_an_account_of_the_proxy_has_no_password(ada: Access, scrypts: list[Any]
         ada.accounts.set_password("cy", "a long password")
 
 
+@of_file
 def test_the_proof_of_forms_belongs_to_one_user(ada: Access) -> None:
     keys = {name: ada.proxy_users.visit(name, "", HOME, "")[0] for name in ("cy", "dan", "cy")}
     assert ada.csrf.valid(keys["cy"], ada.csrf.token(keys["cy"])) and keys["cy"] != keys["dan"]

@@ -23,7 +23,7 @@ from duey.monitor.access import (
     TooManyAttempts,
 )
 from duey.monitor.access.login.second_factor import STEP_S, totp
-from tests.monitor.access.conftest import HOME, PASSWORD
+from tests.monitor.access.conftest import HOME, PASSWORD, of_file
 from tests.monitor.conftest import Clock
 
 # RFC 6238, appendix B, the rows of SHA-1: seconds, code of eight digits.
@@ -138,6 +138,7 @@ def test_a_recovery_code_opens_once_and_new_ones_replace_the_old(ada: Access, en
     assert factors.check(account_of(ada), renewed[9], HOME) == "recovery code"
 
 
+@of_file
 def test_guesses_are_limited_by_account_whatever_the_address(
     ada: Access, enrolled: tuple[App, list[str]], clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -154,6 +155,7 @@ def test_guesses_are_limited_by_account_whatever_the_address(
     assert check(account_of(ada), app.code(), HOME) == "code"
 
 
+@of_file
 def test_no_stranger_slows_down_somebody_who_mistypes_a_code(
     ada: Access, enrolled: tuple[App, list[str]], clock: Clock
 ) -> None:
@@ -240,6 +242,7 @@ def test_it_is_turned_off_with_all_that_belongs_to_it(ada: Access, enrolled: tup
         assert db.execute_sql("SELECT count(*) FROM second_factors").fetchone() == (0,)
 
 
+@of_file
 def test_accounts_of_the_proxy_have_theirs_there(ada: Access) -> None:
     account = ada.proxy_users.visit("cy", "", HOME, "")[1].account
     with pytest.raises(ProxyAccount):

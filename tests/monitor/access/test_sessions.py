@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from duey.monitor.access import Access, Account
-from tests.monitor.access.conftest import PASSWORD, queries
+from tests.monitor.access.conftest import PASSWORD, of_file, queries
 from tests.monitor.conftest import START, Clock
 
 HOUR_S = 3600
@@ -73,6 +73,7 @@ def test_no_session_lives_for_ever_and_both_lengths_are_settings(
     assert found is not None and found.expires_at == clock.now + 1800
 
 
+@of_file
 def test_a_password_is_fresh_for_ten_minutes(access: Access, ada: Account, clock: Clock) -> None:
     cookie = access.sessions.start(ada, "", "")
 

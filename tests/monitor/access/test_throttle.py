@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from duey.monitor.access import Access, TooManyAttempts
-from tests.monitor.access.conftest import HOME, PASSWORD
+from tests.monitor.access.conftest import HOME, PASSWORD, of_file
 from tests.monitor.conftest import Clock
 
 WINDOW_S = 15 * 60
@@ -101,6 +101,7 @@ def test_a_device_that_has_logged_in_is_not_held_up(ada: Access, clock: Clock) -
     assert enter(PASSWORD) == "wait"
 
 
+@of_file
 def test_a_lock_out_is_in_the_audit_once_and_every_event_in_the_security_log(
     ada: Access, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -162,6 +163,7 @@ def test_a_success_forgives_the_person_and_nobody_else(ada: Access, clock: Clock
     refused(ada)  # guesses from elsewhere
 
 
+@of_file
 def test_an_address_is_guarded_for_all_accounts(ada: Access) -> None:
     for address, neighbour in (
         (HOME, HOME), ("2001:db8:1:2::1", "2001:db8:1:2:ffff::9"), ("::ffff:192.0.2.9", "192.0.2.9"),

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from duey.monitor.access import Access, ChangedSince, InvalidInput, TokenExists, UnknownToken
-from tests.monitor.access.conftest import queries
+from tests.monitor.access.conftest import of_file, queries
 from tests.monitor.conftest import START, Clock
 
 
@@ -34,6 +34,7 @@ def test_a_token_is_found_by_its_secret_alone(access: Access, monkeypatch: pytes
     assert secret.startswith("dwy_") and access.tokens.find(secret) == token, "of before the project was renamed"
 
 
+@of_file
 def test_what_a_token_allows(access: Access) -> None:
     for n, (scopes, allowed) in enumerate(
         (
@@ -47,6 +48,7 @@ def test_what_a_token_allows(access: Access) -> None:
         assert token and " ".join(filter(token.allows, ("read", "enqueue", "admin"))) == allowed, scopes
 
 
+@of_file
 def test_what_cannot_be_created_or_revoked_is_refused(access: Access) -> None:
     wrong: Any
     for wrong, found in (((), "none"), (("read", "write"), "write"), ("read", "a, d, e")):
@@ -174,6 +176,7 @@ def test_many_programs_at_once(access: Access, at_once: Callable[..., list[Any]]
     assert {token.name for token in access.tokens.list()} == {f"t{n}" for n in range(0, 16, 2)}
 
 
+@of_file
 def test_scopes_of_a_task(access: Access) -> None:
     scopes = {"enqueue:send_email", "read:shop.orders.pay", "read:žurno"}
     token = access.tokens.find(access.tokens.create("ci", scopes)[1])
