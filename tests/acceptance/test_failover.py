@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import redis
 
-from duey import errors
 from tests.acceptance.deployment import Deployment
+from tests.acceptance.producer import Producer
 from tests.acceptance.variants import KINDS, SOAK
 from tests.storage.redis.consistency import problems
 from tests.storage.redis.lost_changes import Logged, Pair, running_logged, running_pair
@@ -30,29 +29,6 @@ def deployment(redis_that_loses: Pair | Logged, tmp_path: Path) -> Iterator[Depl
     made = Deployment(tmp_path / "d", "redis", redis_that_loses.url)
     yield made
     made.close()
-
-
-class Producer:
-    """Enqueues short jobs until it is stopped. `accepted`: their numbers and ids, in order."""
-
-    def __init__(self, deployment: Deployment) -> None:
-        self.accepted: list[tuple[int, str]] = []
-        self._tasks, self._stop = deployment.tasks, threading.Event()
-        self._thread = threading.Thread(target=self._run)
-        self._thread.start()
-
-    def _run(self) -> None:
-        n = 0
-        while not self._stop.wait(0.003):
-            n += 1
-            try:
-                self.accepted.append((n, self._tasks.note(n, 0.005).id))
-            except errors.StorageUnavailable:
-                continue
-
-    def stop(self) -> None:
-        self._stop.set()
-        self._thread.join()
 
 
 @pytest.mark.parametrize("kind", KINDS if SOAK else KINDS[:1])
