@@ -12,7 +12,7 @@ import os
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 import peewee
@@ -70,12 +70,9 @@ class MonitorDatabase(ABC):
             raise self._named_error(error) from error
         try:
             yield database
-        except self.of_values as error:
+        except (*self.of_values, *self.failures) as error:
             if self._is_of_values(error):
                 raise
-            self._drop(database)
-            raise self._named_error(error) from error
-        except self.failures as error:
             self._drop(database)
             raise self._named_error(error) from error
 
@@ -110,14 +107,21 @@ class MonitorDatabase(ABC):
         """Close this thread's connection after a failure, unless it is within a transaction."""
 
     def _is_of_values(self, error: BaseException) -> bool:
-        """Whether an error of the kinds `of_values` is one."""
-        return True
+        """Whether an error is about values, and the database is well."""
+        return isinstance(error, self.of_values)
 
     def _identity(self) -> Identity | None:
         """Which file it is now: what was opened as another one is opened anew. None: taken to stay the same."""
         return None
 
     # opened once per process, for as long as it stays the same
+
+    def _forget(self) -> None:
+        """Let the next use open the database anew."""
+        opened = self._of_process.pop(os.getpid(), None)
+        if opened is not None:
+            with suppress(Exception):
+                opened.database.close()
 
     def _database(self) -> peewee.Database:
         pid = os.getpid()

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import re
 import time
 from collections.abc import Iterator, Sequence
@@ -59,7 +60,9 @@ class Pool(PooledPostgresqlDatabase):
     """Connections of one process. There are at most as many as threads, so none ever waits for one."""
 
     def __init__(self, parameters: dict[str, Any], outage: Outage) -> None:
-        self._outage = outage
+        from duey.monitor.postgres_cursor import Cursor
+
+        self._outage, self._cursor = outage, Cursor
         super().__init__(
             parameters.pop("dbname"), max_connections=None, stale_timeout=STALE_AFTER_S, autoconnect=False,
             prefer_psycopg3=True, **parameters,
@@ -75,6 +78,7 @@ class Pool(PooledPostgresqlDatabase):
             self._outage.text, self._outage.at = str(error), time.monotonic()
             raise
         self._outage.text = ""
+        connection.cursor_factory = self._cursor
         return connection
 
     def _is_closed(self, conn: Any) -> bool:
@@ -128,15 +132,13 @@ class PostgresDatabase(MonitorDatabase):
 
         Raises the named errors, also where this user could not make the tables.
         """
-        try:
+        with self.named_errors():
             database = self._connected()
             try:
                 version = self._version(database)
                 (may_make,) = database.execute_sql(MAY_MAKE, (self.schema_name,)).fetchone()
             finally:
                 database.close_all()
-        except self.failures as error:
-            raise self._named_error(error) from error
         if version is None and not may_make:
             raise self.trouble(self.place, self._reason("42501", f"permission denied for database {self._name}"))
         return version or 0, len(self._migrations)
@@ -157,7 +159,7 @@ class PostgresDatabase(MonitorDatabase):
     def _connected(self) -> Pool:
         """A new pool, and a connection of this thread."""
         if psycopg is None:
-            raise self.trouble(self.place, "needs psycopg, which is not installed: run pip install 'duey[postgres]'")
+            raise self._without_driver()
         database = Pool(self._parameters(), self._outage)
         database.connect()
         if database.execute_sql("SHOW search_path").fetchone() != (self.schema_name,):
@@ -165,6 +167,20 @@ class PostgresDatabase(MonitorDatabase):
             found = f"is behind a pooler that drops options: name the server itself in {self.setting}"
             raise self.trouble(self.place, found)
         return database
+
+    def connect_alone(self) -> Any:
+        """A connection of psycopg beside the pool, each statement by itself."""
+        if psycopg is None:
+            raise self._without_driver()
+        return psycopg.connect(**self._parameters(), autocommit=True)
+
+    @contextmanager
+    def named_errors(self) -> Iterator[None]:
+        """Let failures leave as the named errors."""
+        try:
+            yield
+        except self.failures as error:
+            raise self._named_error(error) from error
 
     def _parameters(self) -> dict[str, Any]:
         """What psycopg connects with."""
@@ -180,10 +196,17 @@ class PostgresDatabase(MonitorDatabase):
             "statement_timeout": f"{STATEMENT_TIMEOUT_S}s",
             "lock_timeout": f"{self._busy_timeout_s * 1000:.0f}",
             "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_S}s",
+            # What was recorded is deleted from the queue next, and what was revoked must stay so.
+            "synchronous_commit": "on",
+            # A plan for any values takes the index of the wrong column where one state or task is rare.
+            "plan_cache_mode": "force_custom_plan",
         }
         options = " ".join([*(f"-c {name}={value}" for name, value in session.items()), str(given.get("options", ""))])
         defaults = {"connect_timeout": CONNECT_TIMEOUT_S, "application_name": f"duey {self.part}", **DEAD_PEER}
         return {**defaults, **given, "options": options.strip()}
+
+    def _without_driver(self) -> Exception:
+        return self.trouble(self.place, "needs psycopg, which is not installed: run pip install 'duey[postgres]'")
 
     def _lock_writers(self, database: peewee.Database) -> None:
         database.execute_sql("SELECT pg_advisory_xact_lock(%s)", (self._lock_key,))
@@ -203,19 +226,30 @@ class PostgresDatabase(MonitorDatabase):
     def _before_migration(self, version: int) -> None:
         logger.warning("%s: migrating schema %d to %d", self.place, version, len(self._migrations))
 
+    def _forget(self) -> None:
+        opened = self._of_process.get(os.getpid())
+        super()._forget()
+        if opened is not None:
+            opened.database.close_idle()  # type: ignore[attr-defined]
+
     def _drop(self, database: Any) -> None:
         if not database.in_transaction():
             with suppress(Exception):
                 database.manual_close()
 
     def _is_of_values(self, error: BaseException) -> bool:
-        code = getattr(self._first(error), "sqlstate", None)
-        # Of the class "syntax error or access rule violation" these are no mistake in a statement of ours.
-        return code not in ("42501", "42P01", "42703", "3F000")
+        code = self.sqlstate(error) or ""
+        # Of the class "syntax error or access rule violation" these are no mistake in a statement of ours. The class
+        # "program limit exceeded", such as a text that no index can hold, is not of the kinds `of_values`.
+        is_ours = code not in ("42501", "42P01", "42703", "3F000")
+        return code.startswith("54") or (super()._is_of_values(error) and is_ours)
+
+    def sqlstate(self, error: BaseException) -> str | None:
+        """The code of the failure, None if it is not one within a connection."""
+        return getattr(self._first(error), "sqlstate", None)
 
     def _named_error(self, error: BaseException) -> Exception:
-        first = self._first(error)
-        return self.trouble(self.place, self._reason(getattr(first, "sqlstate", None), str(first)))
+        return self.trouble(self.place, self._reason(self.sqlstate(error), str(self._first(error))))
 
     def _reason(self, code: str | None, text: str) -> str:
         place = Place(self.setting, self._name, self._user, self.schema_name, self._busy_timeout_s)

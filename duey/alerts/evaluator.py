@@ -24,7 +24,7 @@ from duey.alerts.senders import Senders
 from duey.alerts.store import Store
 from duey.config.alerts import Alerts
 from duey.errors import DueyError
-from duey.monitor.history.recording.lease import Lease
+from duey.monitor.history.database import Exclusive
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ class Evaluator:
 
     def __init__(
         self, store: Store, reader: Reader, planner: Planner, senders: Senders, options: Alerts, place: Place,
-        lease: Lease, start_drill: Callable[[], object], clock: Callable[[], float] = time.time,
+        lease: Exclusive, start_drill: Callable[[], object], clock: Callable[[], float] = time.time,
         elsewhere: Callable[[], str] = lambda: "",
     ) -> None:  # fmt: skip
         """`elsewhere` returns whether another history records the queue: the web beside that one tells."""

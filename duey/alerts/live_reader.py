@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from peewee import SqliteDatabase
+import peewee
 
 from duey.alerts.rules.schedules import UNDECIDED
 from duey.alerts.rules.snapshot import EACH, NEVER, Away, Live, Occurrence, QueueSeen, RunningJob, ScheduleSeen
@@ -39,7 +39,7 @@ class LiveReader:
         self._behind: tuple[float | None, float] | None = None  # recorded_at, and since when it has not moved
         self._p95: dict[str, tuple[float, float | None]] = {}  # by task: when it was read, and the value
 
-    def read(self, db: SqliteDatabase, now: float, recorded_at: float | None) -> Live | Away:
+    def read(self, db: peewee.Database, now: float, recorded_at: float | None) -> Live | Away:
         """Return the state, or since when the storage of the queue cannot be used. Raises HistoryUnavailable."""
         try:
             workers = [each for each in self._control.workers() if each.alive and each.worker_type != "alone"]
@@ -63,7 +63,7 @@ class LiveReader:
         )
 
     def _occurrences(
-        self, db: SqliteDatabase, schedule: str, alerts: Mapping[str, str], now: float
+        self, db: peewee.Database, schedule: str, alerts: Mapping[str, str], now: float
     ) -> tuple[Occurrence, ...]:
         rows: Any = db.execute_sql(SLOTS, (schedule, OCCURRENCES)).fetchall()
         found = [_occurrence(row, alerts) for row in rows]
@@ -87,7 +87,7 @@ class LiveReader:
             return each._replace(outcome="unknown")
         return each._replace(started_at=stored.started_at)
 
-    def _consumer_seen_at(self, db: SqliteDatabase, workers: Sequence[WorkerInfo], now: float) -> float | None:
+    def _consumer_seen_at(self, db: peewee.Database, workers: Sequence[WorkerInfo], now: float) -> float | None:
         if any(each.workers for each in workers):
             self._consumer_at = now
             return None
@@ -104,7 +104,7 @@ class LiveReader:
             self._behind = (recorded_at, now)
         return now - self._behind[1]
 
-    def _running(self, db: SqliteDatabase, workers: Sequence[WorkerInfo], now: float) -> list[RunningJob]:
+    def _running(self, db: peewee.Database, workers: Sequence[WorkerInfo], now: float) -> list[RunningJob]:
         return [
             RunningJob(job.job_id, job.task, job.started_at, self._p95_of(db, job.task, now))
             for worker in workers
@@ -112,7 +112,7 @@ class LiveReader:
             if job.started_at is not None and now - job.started_at > LONG_S
         ]
 
-    def _p95_of(self, db: SqliteDatabase, task: str, now: float) -> float | None:
+    def _p95_of(self, db: peewee.Database, task: str, now: float) -> float | None:
         read_at, value = self._p95.get(task, (0.0, None))
         if now - read_at > P95_KEPT_S:
             counts, longest = [0] * BUCKETS, 0.0

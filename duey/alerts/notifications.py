@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from peewee import SqliteDatabase
+import peewee
 
 from duey.alerts.channels import Channel
 from duey.alerts.incidents import HOUR_S, Incident
@@ -69,7 +69,7 @@ class Planner:
     def __init__(self, channels: Mapping[str, Channel], cap_per_hour: int, place: Place) -> None:
         self._channels, self._cap, self._place = channels, cap_per_hour, place
 
-    def tell(self, db: SqliteDatabase, incident: Incident, kind: Kind, now: float) -> None:
+    def tell(self, db: peewee.Database, incident: Incident, kind: Kind, now: float) -> None:
         """Write the notifications of an incident that opened, was told again or closed. The caller holds the
         transaction."""
         drill = incident.rule == DRILL
@@ -81,7 +81,7 @@ class Planner:
             elif channel.rules is None or incident.rule in channel.rules:
                 self._tell(db, channel, incident, kind, now)
 
-    def _tell(self, db: SqliteDatabase, channel: Channel, incident: Incident, kind: Kind, now: float) -> None:
+    def _tell(self, db: peewee.Database, channel: Channel, incident: Incident, kind: Kind, now: float) -> None:
         quiet_until = channel.quiet.end(now) if channel.quiet is not None else None
         first = db.execute_sql(FIRST, (incident.n, channel.name)).fetchone()
         if first is None and kind == CLOSED:  # it opened before the channel was configured, or while it was muted
@@ -104,13 +104,13 @@ class Planner:
             self._add(db, channel, kind, incident, "waiting", now, quiet_until or now)
 
     def _add(
-        self, db: SqliteDatabase, channel: Channel, kind: Kind, incident: Incident, state: str, now: float, due: float
+        self, db: peewee.Database, channel: Channel, kind: Kind, incident: Incident, state: str, now: float, due: float
     ) -> None:
         id = uuid.uuid4().hex
         text = to_json(message_about(incident, kind, id, now, self._place)) if state == "waiting" else ""
         db.execute_sql(INSERT, (id, incident.n, channel.name, kind, state, now, due, text))
 
-    def _need_digest(self, db: SqliteDatabase, channel: str, now: float, not_before: float | None) -> None:
+    def _need_digest(self, db: peewee.Database, channel: str, now: float, not_before: float | None) -> None:
         """Let a digest wait for what is merged, unless one does: at most one in an hour."""
         last = db.execute_sql(LAST_DIGEST, (channel,)).fetchone()
         if last is not None and last[0] == "waiting" and not last[1]:
@@ -154,7 +154,7 @@ class Outbox:
                     return None
         return Attempt(n, attempts, created_at, from_json(text))
 
-    def _digest(self, db: SqliteDatabase, n: int, id: str, channel: str, now: float) -> str:
+    def _digest(self, db: peewee.Database, n: int, id: str, channel: str, now: float) -> str:
         """Make the digest of what was merged; '' if nothing was."""
         incidents = [incident_of(row) for row in db.execute_sql(MERGED, (channel,)).fetchall()]
         if not incidents:

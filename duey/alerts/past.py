@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import groupby, pairwise
 from typing import Any
 
-from peewee import SqliteDatabase
+import peewee
 
 from duey.alerts import readings
 from duey.alerts.live_reader import LONG_S, OCCURRENCES, RUNS
@@ -50,7 +50,7 @@ SLOTS = """SELECT s.schedule, s.at, s.outcome, CASE WHEN j.started_at > j.enqueu
 RUNS_OF_DAYS = """SELECT task, at, run_buckets, run_max_ms FROM figures WHERE tier_s = 86400 AND at >= ? AND task IN
     (SELECT task FROM figures WHERE tier_s = 86400 AND at >= ? AND run_max_ms > ?) ORDER BY task, at"""
 
-Counter = Callable[[SqliteDatabase, Alerts, float], "dict[str, int]"]  # by rule; the last: now
+Counter = Callable[[peewee.Database, Alerts, float], "dict[str, int]"]  # by rule; the last: now
 
 
 def counted_bursts(rows: Iterable[tuple[str, float]]) -> int:
@@ -65,7 +65,7 @@ def counted_bursts(rows: Iterable[tuple[str, float]]) -> int:
     return found
 
 
-def errors(db: SqliteDatabase, limits: Alerts, now: float) -> dict[str, int]:
+def errors(db: peewee.Database, limits: Alerts, now: float) -> dict[str, int]:
     since = int(now - LOOKS_BACK_S)
     found = {
         "error_new": db.execute_sql(NEW, (since,)).fetchone()[0],
@@ -77,11 +77,11 @@ def errors(db: SqliteDatabase, limits: Alerts, now: float) -> dict[str, int]:
     return found
 
 
-def failed_jobs(db: SqliteDatabase, limits: Alerts, now: float) -> dict[str, int]:
+def failed_jobs(db: peewee.Database, limits: Alerts, now: float) -> dict[str, int]:
     return {"job_failed": counted_bursts(db.execute_sql(FAILED, (now - LOOKS_BACK_S, MAX_ROWS)).fetchall())}
 
 
-def worker_deaths(db: SqliteDatabase, limits: Alerts, now: float) -> dict[str, int]:
+def worker_deaths(db: peewee.Database, limits: Alerts, now: float) -> dict[str, int]:
     since = int(now - LOOKS_BACK_S)
     rows = db.execute_sql(RESCUED, (since,)).fetchall()
     for sql in (DIED, CHARGED):
@@ -89,7 +89,7 @@ def worker_deaths(db: SqliteDatabase, limits: Alerts, now: float) -> dict[str, i
     return {"worker_killed": counted_bursts(rows)}
 
 
-def schedules(db: SqliteDatabase, limits: Alerts, now: float) -> dict[str, int]:
+def schedules(db: peewee.Database, limits: Alerts, now: float) -> dict[str, int]:
     found = {rule: 0 for rule in ("schedule_late", "schedule_overdue", *BAD.values())}
     slots: Any = db.execute_sql(SLOTS, (now - LOOKS_BACK_S, MAX_ROWS)).fetchall()
     for _, of_one in groupby(slots, key=lambda slot: slot[0]):
@@ -126,7 +126,7 @@ def _interval(times: Iterable[float]) -> float:
     return max((later - at for at, later in pairwise(times)), default=float("inf"))
 
 
-def slow_jobs(db: SqliteDatabase, limits: Alerts, now: float) -> dict[str, int]:
+def slow_jobs(db: peewee.Database, limits: Alerts, now: float) -> dict[str, int]:
     """Counted by the run times of each day, which are kept in buckets: about as many as there were."""
     if limits.slow_factor is None:
         return {}
@@ -158,7 +158,7 @@ def runs_above(limit_ms: float, buckets: str, max_ms: float) -> int:
     return max(1, round(counts[n] * share) + sum(counts[n + 1 :]))
 
 
-def schedules_and_readings(db: SqliteDatabase, limits: Alerts, now: float) -> dict[str, int]:
+def schedules_and_readings(db: peewee.Database, limits: Alerts, now: float) -> dict[str, int]:
     """Count those of a schedule, too, because one rule tells of both."""
     found = schedules(db, limits, now)
     for rule, prefix, threshold in readings.RULES:
@@ -188,7 +188,7 @@ class RuleView:
     since_at: float | None
 
 
-def rule_views(db: SqliteDatabase, options: Alerts, now: float) -> tuple[RuleView, ...]:
+def rule_views(db: peewee.Database, options: Alerts, now: float) -> tuple[RuleView, ...]:
     """Return every rule with its figures of 30 days."""
     since = now - LOOKS_BACK_S
     opened = dict(db.execute_sql(OPENED, (since,)).fetchall())

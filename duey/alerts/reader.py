@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from peewee import SqliteDatabase
+import peewee
 
 from duey.alerts.incidents import SINCE, Marks
 from duey.alerts.live_reader import LiveReader
@@ -78,7 +78,7 @@ class Reader:
         )  # fmt: skip
 
     def _errors(
-        self, db: SqliteDatabase, first: int, last: int, open_subjects: Mapping[str, float], now: float
+        self, db: peewee.Database, first: int, last: int, open_subjects: Mapping[str, float], now: float
     ) -> tuple[tuple[ErrorSeen, ...], Deaths]:
         tallies: dict[str, tuple[int, int, float]] = {}
         deaths = Deaths()
@@ -112,8 +112,9 @@ class Reader:
         return tuple(found), deaths
 
     def _failed(
-        self, db: SqliteDatabase, first: int, last: int, errors: Sequence[ErrorSeen], open_subjects: Mapping[str, float]
-    ) -> tuple[tuple[FailedJob, ...], bool]:
+        self, db: peewee.Database, first: int, last: int, errors: Sequence[ErrorSeen],
+        open_subjects: Mapping[str, float],
+    ) -> tuple[tuple[FailedJob, ...], bool]:  # fmt: skip
         """The jobs that are told one by one, and whether too many failed to tell the new ones so."""
         found: dict[str, FailedJob] = {}
         for subject in open_subjects:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from peewee import SqliteDatabase
+import peewee
 
 from duey.alerts.rules.schedules import STANDS_S
 from duey.alerts.rules.service import PEER_S
@@ -83,7 +83,7 @@ class Readings:
             self._unwritten, self._written_at = {}, now
 
 
-def hours_above(db: SqliteDatabase, prefix: str, limit: float, since: int) -> list[tuple[str, float]]:
+def hours_above(db: peewee.Database, prefix: str, limit: float, since: int) -> list[tuple[str, float]]:
     """Return subject and hour of each reading that is above the limit."""
     sql = "SELECT subject, at FROM readings WHERE subject >= ? AND subject < ? AND at >= ? AND worst > ?"
     found: list[tuple[str, float]] = db.execute_sql(sql, (prefix, f"{prefix}\U0010ffff", since, limit)).fetchall()

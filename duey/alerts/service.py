@@ -14,7 +14,7 @@ from difflib import get_close_matches
 from functools import cached_property
 from typing import Any
 
-from peewee import SqliteDatabase
+import peewee
 
 from duey.alerts import store
 from duey.alerts.channels import Channel, ChannelFailed, channels_of
@@ -215,7 +215,7 @@ class AlertService:
         with self._database.reading() as db:
             return tuple(self._channel_view(db, each) for each in self.channels.values())
 
-    def _channel_view(self, db: SqliteDatabase, channel: Channel) -> ChannelView:
+    def _channel_view(self, db: peewee.Database, channel: Channel) -> ChannelView:
         name = channel.name
         sent_at, answer = db.execute_sql(LAST_SENT, (name,)).fetchone() or (None, None)
         error_at, error = db.execute_sql(LAST_ERROR, (name,)).fetchone() or (None, None)
@@ -255,6 +255,6 @@ def _storable(id: str) -> str:
     return id.encode("utf-8", "replace").decode()
 
 
-def _view(db: SqliteDatabase, incident: Incident) -> IncidentView:
+def _view(db: peewee.Database, incident: Incident) -> IncidentView:
     rows = db.execute_sql(NOTIFICATIONS, (incident.n,)).fetchall()
     return IncidentView(incident, tuple(Notification(*row) for row in rows))

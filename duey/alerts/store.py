@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
-from peewee import SqliteDatabase
+import peewee
 
 from duey import faults
 from duey.alerts.incidents import HOUR_S, Change, Incident, Marks, merged
@@ -47,7 +47,7 @@ OLD = (  # the oldest rows come first, so that few are looked at
 )
 DRILLED = "SELECT MAX(value) FROM marks WHERE name IN ('alerts_drill', 'alerts_since')"
 
-Tell = Callable[[SqliteDatabase, Incident, Kind], None]  # plans the notifications of an incident, of this kind
+Tell = Callable[[peewee.Database, Incident, Kind], None]  # plans the notifications of an incident, of this kind
 
 
 class Store:
@@ -136,7 +136,7 @@ class Store:
             faults.point("alert.committed")
         return tells
 
-    def _change(self, db: SqliteDatabase, change: Change, now: float) -> Incident | None:
+    def _change(self, db: peewee.Database, change: Change, now: float) -> Incident | None:
         """Make one change, unless somebody else made it. Return the incident if it is to be told."""
         incident, finding = change.incident, change.finding
         if change.kind == "open":
@@ -177,7 +177,7 @@ class Store:
 KINDS: Mapping[str, Kind] = {"open": "incident.opened", "tell": "incident.updated", "close": "incident.closed"}
 
 
-def insert(db: SqliteDatabase, finding: Finding, now: float, flapping: bool = False) -> Incident | None:
+def insert(db: peewee.Database, finding: Finding, now: float, flapping: bool = False) -> Incident | None:
     """Open an incident; None if one of its subject is open. The caller holds the transaction."""
     id, count = uuid.uuid4().hex[:12], max(1, finding.count)
     texts = (finding.title, json.dumps(finding.lines), json.dumps(finding.facts), finding.link)
@@ -186,7 +186,7 @@ def insert(db: SqliteDatabase, finding: Finding, now: float, flapping: bool = Fa
     return None if row is None else by_n(db, row[0])
 
 
-def by_n(db: SqliteDatabase, n: int) -> Incident:
+def by_n(db: peewee.Database, n: int) -> Incident:
     return incident_of(db.execute_sql(BY_N, (n,)).fetchone())
 
 

@@ -19,7 +19,6 @@ from duey.alerts.store import Store
 from duey.config import Settings
 from duey.control.service import Control
 from duey.monitor.history import History
-from duey.monitor.history.recording.lease import Lease
 
 
 class Watch:
@@ -31,7 +30,7 @@ class Watch:
         options, database = settings.alerts, history.database
         service = AlertService(history, settings, clock)
         self._history, self.service, place, self.channels = history, service, service.place, service.channels
-        folders = [database.path.parent]
+        folders = [] if database.folder is None else [database.folder]
         if settings.storage.backend == "sqlite":
             folders.append(Path(settings.storage.path).parent)
         self.peers = Peers(options.peers, lambda: self.evaluator.leading, clock)
@@ -45,7 +44,7 @@ class Watch:
         )  # fmt: skip
         self.evaluator = Evaluator(
             Store(database), reader, Planner(self.channels, options.cap_per_hour, place), self.senders, options, place,
-            Lease(database.path.with_name(f"{database.path.name}.alerts")), lambda: self.drill.start("weekly"), clock,
+            database.lock("alerts"), lambda: self.drill.start("weekly"), clock,
             lambda: history.elsewhere,
         )  # fmt: skip
         self.drill = Drill(control, history, service)

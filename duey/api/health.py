@@ -207,7 +207,9 @@ class HistoryCollector(Collector):
         yield GaugeMetricFamily("duey_history_jobs", "Jobs that the history holds", kept.jobs)
         size = kept.file_bytes + kept.wal_bytes
         yield GaugeMetricFamily("duey_history_bytes", "Size of the history file and its write-ahead log", size)
-        yield GaugeMetricFamily("duey_disk_free_bytes", "Free space on the disk of the history", kept.disk_free_bytes)
+        if kept.disk_free_bytes is not None:
+            free = kept.disk_free_bytes
+            yield GaugeMetricFamily("duey_disk_free_bytes", "Free space on the disk of the history", free)
 
 
 def cumulative(buckets: Sequence[int]) -> list[tuple[str, float]]:

@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import Protocol
 
 from duey.model.job import WorkerInfo
-from duey.monitor.history.database import Database
+from duey.monitor.history.database import Database, database
 from duey.monitor.history.queries.figures import Charts, Figures
 from duey.monitor.history.queries.groups import Groups
 from duey.monitor.history.queries.jobs import Jobs
@@ -39,18 +39,18 @@ class MonitorSettings(RetentionSettings, Protocol):
 
 
 class History(Jobs, Groups, Figures, Charts, Seen, Slots, Status, Successes, Usages):
-    """One history file, for any number of threads and processes. `clock` returns UTC epoch seconds.
+    """One history, for any number of threads and processes. `clock` returns UTC epoch seconds.
 
-    Raises ValueError if `database_url` is not `sqlite:///FILE`.
+    Raises ValueError if `database_url` is neither `sqlite:///FILE` nor `postgresql://...`.
     """
 
     def __init__(self, database_url: str, settings: MonitorSettings, clock: Callable[[], float] = time.time) -> None:
-        super().__init__(Database(database_url), clock)
+        super().__init__(database(database_url), clock)
         self._settings = settings
 
     @property
     def database(self) -> Database:
-        """The file, for duey.alerts, which keeps its incidents in it."""
+        """The database, for duey.alerts, which keeps its incidents in it."""
         return self._database
 
     def close(self) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import socket
 from contextlib import suppress
 
 from duey import clock
@@ -40,13 +39,16 @@ def identity(database: Database) -> str:
 
 
 def _kept(database: Database) -> int | None:
-    with suppress(OSError, ValueError):
-        return int(database.lease_path.read_bytes()[:DIGITS], 16) or None
+    if database.lease_path is not None:
+        with suppress(OSError, ValueError):
+            return int(database.lease_path.read_bytes()[:DIGITS], 16) or None
     return None
 
 
 def _keep(database: Database, number: int) -> None:
     """Write into the file that recorders lock, which is never replaced."""
+    if database.lease_path is None:
+        return
     with suppress(OSError):
         config_files.make_folder(database.lease_path.parent)
         file = os.open(database.lease_path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, config_files.FILE)
@@ -56,14 +58,9 @@ def _keep(database: Database, number: int) -> None:
             os.close(file)
 
 
-def where(database: Database) -> str:
-    """Return where a history is recorded, as people and storages name it."""
-    return f"{socket.gethostname()}:{database.path}"
-
-
 def is_here(database: Database, owner: OutboxOwner) -> bool:
     """Return whether this history, recorded here, owns the events. Raises HistoryUnavailable."""
-    return (owner.history, owner.where) == (identity(database), where(database))
+    return (owner.history, owner.where) == (identity(database), database.where())
 
 
 def elsewhere(database: Database, owner: OutboxOwner | None) -> str:
@@ -72,7 +69,7 @@ def elsewhere(database: Database, owner: OutboxOwner | None) -> str:
     if owner is None or is_here(database, owner):
         return ""
     last = f"last {_ago(clock.now() - owner.at)}" if owner.at else "not now"
-    found = f"{owner.where} ({last}), so {where(database)} does not hold what has ended since"
+    found = f"{owner.where} ({last}), so {database.where()} does not hold what has ended since"
     if owner.history == identity(database):
         return f"a copy of this history is recorded at {found}: let one of the two services run"
     return (

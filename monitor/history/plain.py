@@ -74,7 +74,7 @@ def whole(value: Any, default: int = 0) -> int:
     """Return the value as an integer of at most 64 bits, or the default."""
     if isinstance(value, float) and is_number(value):
         value = int(value)
-    return value if is_whole(value) else default
+    return int(value) if is_whole(value) else default
 
 
 def whole_or_none(value: Any) -> int | None:

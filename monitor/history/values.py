@@ -238,7 +238,7 @@ class Kept:
     began_at: float  # when the file was created
     file_bytes: int
     wal_bytes: int
-    disk_free_bytes: int
+    disk_free_bytes: int | None  # None: on the disk of a server
     recorded_at: float | None  # when the last batch was recorded
     counted: int = 0  # successes recorded only as numbers, because too many events waited for the history
     counted_at: float | None = None  # when the last of them were recorded

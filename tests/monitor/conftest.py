@@ -54,6 +54,7 @@ def databases(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[MonitorDatabase]
     yield made
     for database in made:
         database.close()
+        database._forget()
         if opened := database._of_process.get(os.getpid()):
             getattr(opened.database, "close_all", opened.database.close)()  # of a pool
 

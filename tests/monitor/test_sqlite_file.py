@@ -45,7 +45,7 @@ KINDS = {
         "INSERT INTO tokens (name, digest, scopes, created_at) VALUES ('t', x'00', 'read', 0)", "access_schema",
     ),
     "history": Kind(
-        history_file.Database, history_schema.MIGRATIONS, history.HistoryUnavailable, history.HistoryTooNew, "visits",
+        history_file.File, history_schema.MIGRATIONS, history.HistoryUnavailable, history.HistoryTooNew, "visits",
         "INSERT INTO visits (account, seen_at) VALUES ('ada', 0)", "books_schema",
     ),
 }  # fmt: skip

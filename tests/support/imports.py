@@ -16,7 +16,9 @@ STANDARD_LIBRARY = sys.stdlib_module_names | {"annotationlib", "compression", "t
 BASE = (
     "duey.errors", "duey.clock", "duey.faults", "duey.files", "duey.schema_copy", "duey.os_process", "duey.model",
 )  # fmt: skip
-DATABASES = ("duey.monitor.database", "duey.monitor.sqlite_file", "duey.monitor.postgres_database")
+DATABASES = (
+    "duey.monitor.database", "duey.monitor.sqlite_file", "duey.monitor.postgres_database", "duey.monitor.postgres_lock",
+)  # fmt: skip
 LOW = (*BASE, "duey.payload", "duey.tasks", "duey.scheduling")
 
 ROOMS: dict[str, tuple[str, ...]] = {

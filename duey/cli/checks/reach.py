@@ -96,28 +96,27 @@ def history(settings: Any) -> Iterator[Finding]:
     if settings.storage.backend != "redis":
         return
     from duey import clock, errors
+    from duey.config import sqlite_path
     from duey.monitor.history import History
-    from duey.monitor.history.ownership import where
     from duey.storage.redis.connection.client import Server
     from duey.storage.redis.keys import prefix
     from duey.storage.redis.outbox import read_owner
 
     database = History(settings.monitor.database, settings.monitor).database
+    path = sqlite_path(settings.monitor.database)
     server = Server(settings.storage.url, prefix(settings.storage.name))
     try:
-        owner = read_owner(server)
+        owner, here = read_owner(server), database.where()
     except errors.DueyError:
-        return  # the check of Redis says why
+        return  # the check of Redis, or of the history, says why
     finally:
         server.close()
     if owner is None:
         yield Finding(OK, "history", "nothing was recorded yet: the first web process that starts records")
-    elif owner.where == where(database):
+    elif owner.where == here:
         yield Finding(OK, "history", f"recorded here, at {owner.where}")
-    elif database.path.exists():
-        text = (
-            f"recorded at {owner.where}, last at {clock.rfc3339(owner.at)}, not at {where(database)}: use the web there"
-        )
+    elif path is None or path.exists():
+        text = f"recorded at {owner.where}, last at {clock.rfc3339(owner.at)}, not at {here}: use the web there"
         yield Finding(WARN, "history", f"{text}, or move the recording here with `duey record --take-over`")
     else:
         yield Finding(OK, "history", f"recorded at {owner.where}")

@@ -47,7 +47,7 @@ def take_over(cli_context: CliContext) -> None:
 
     database, storage = cli_context.history.database, cli_context.huey.storage
     before = storage.outbox_owner()
-    owner = storage.own_outbox(ownership.identity(database), ownership.where(database), take_over=True)
+    owner = storage.own_outbox(ownership.identity(database), database.where(), take_over=True)
     formerly = f" What {before.where} holds until now stays there." if before and before.where != owner.where else ""
     echo(f"from now on jobs are recorded at {owner.where}, by the web process here or `duey record`.{formerly}")
     cli_context.audit("take over", "history", detail=owner.where)

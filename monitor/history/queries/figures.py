@@ -11,7 +11,8 @@ from collections.abc import Iterable
 from datetime import datetime, time, timedelta, timezone, tzinfo
 from typing import Any
 
-from peewee import SqliteDatabase, fn
+import peewee
+from peewee import fn
 
 from duey.monitor.history.columns import FIGURE_COUNTS, FIGURE_VALUES
 from duey.monitor.history.figure_values import (
@@ -77,7 +78,7 @@ class Figures(Queries):
         return Outcomes(*(count or 0 for count in row))
 
 
-SUMS = ", ".join(f"SUM({name})" for name in FIGURE_COUNTS)
+SUMS = ", ".join(f"CAST(SUM({name}) AS BIGINT)" for name in FIGURE_COUNTS)  # PostgreSQL sums up to a decimal
 TOTALS = f"SELECT {SUMS} FROM figures WHERE tier_s = ? AND at BETWEEN ? AND ?"
 
 
@@ -106,7 +107,7 @@ class Window:
     def step_of(self, at: float, step_s: int) -> int:
         return int((at - self.start) // step_s)
 
-    def read(self, db: SqliteDatabase, task: str | None = None) -> Iterable[tuple[Any, ...]]:
+    def read(self, db: peewee.Database, task: str | None = None) -> Iterable[tuple[Any, ...]]:
         """Yield (task, time, *values) of each row. Future rows are left out: the clock may have been set back."""
         query = FIGURES.select(F.task, F.at, *(getattr(F, name) for name in FIGURE_VALUES)).where(
             (F.tier_s == self.tier_s) & (F.at >= self.start) & (F.at <= self.until)
@@ -150,7 +151,7 @@ def _figures(
     )  # fmt: skip
 
 
-def _seen(db: SqliteDatabase) -> dict[str, tuple[float, float]]:
+def _seen(db: peewee.Database) -> dict[str, tuple[float, float]]:
     """Return when each task was first and last seen."""
     rows: Any = TASKS.select(TASKS.c.qualname, TASKS.c.first_at, TASKS.c.last_at).tuples().execute(db)
     return {task: (first_at, last_at) for task, first_at, last_at in rows}
@@ -209,7 +210,7 @@ class Charts(Queries):
         return [now - i * MINUTE_S for i in reversed(range(max(1, min(count, MAX_MINUTES))))]
 
     def _sums(self, tier_s: int, start: int, task: str | None) -> dict[int, Outcomes]:
-        query = FIGURES.select(F.at, *(fn.SUM(getattr(F, name)) for name in FIGURE_COUNTS)).where(
+        query = FIGURES.select(F.at, *(fn.SUM(getattr(F, name)).cast("BIGINT") for name in FIGURE_COUNTS)).where(
             (F.tier_s == tier_s) & (F.at >= start)
         )
         with self._database.reading() as db:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from peewee import SqliteDatabase
+import peewee
 
 from duey.errors import BadRequest, StateConflict, UnknownJob
 from duey.model.job import BLOCKED, ENDED, QUEUED, Job, Page
@@ -137,20 +137,20 @@ FAILED_SINCE = """SELECT COUNT(*) FROM (
     SELECT 1 FROM jobs WHERE state = 'failed' AND finished_at > ? LIMIT ?) AS found"""
 
 
-def _one(db: SqliteDatabase, job_id: str) -> dict[str, Any]:
+def _one(db: peewee.Database, job_id: str) -> dict[str, Any]:
     row = JOBS.select().where(J.id == plain.text(job_id)).first(db)
     if row is None:
         raise UnknownJob(job_id)
     return dict(row)
 
 
-def job_rows(db: SqliteDatabase, numbers: Sequence[int], names: Names) -> tuple[JobRow, ...]:
+def job_rows(db: peewee.Database, numbers: Sequence[int], names: Names) -> tuple[JobRow, ...]:
     """Return the jobs with these numbers, in this order, with long values cut. Deleted jobs are left out."""
     rows = {row["n"]: row for row in JOBS.select().where(J.n.in_(list(numbers))).execute(db)} if numbers else {}
     return tuple(views.job_row(rows[n], names, LISTED) for n in numbers if n in rows)
 
 
-def _entries(db: SqliteDatabase, row: dict[str, Any]) -> list[dict[str, Any]]:
+def _entries(db: peewee.Database, row: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the last entries of a job, oldest first."""
     if not row["entries"]:
         return []

@@ -9,11 +9,13 @@ that no filter is slow. New rows do not disturb paging, because the number of a 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from peewee import SQL, SqliteDatabase, fn
+import peewee
+from peewee import SQL, fn
 
 from duey.model.job import DEFAULT_QUEUE, STATES
 from duey.monitor.history import plain
@@ -40,11 +42,11 @@ class Found(NamedTuple):
 class Search:
     """One search for one filter on one connection."""
 
-    def __init__(self, db: SqliteDatabase, wanted: JobFilter, names: Names, scan_rows: int | None = None) -> None:
+    def __init__(self, db: peewee.Database, wanted: JobFilter, names: Names, scan_rows: int | None = None) -> None:
         self._db, self._wanted, self._names = db, wanted, names
         self._scan_rows = SCAN_ROWS if scan_rows is None else scan_rows
         self._arguments = ArgumentFilter(wanted.args)
-        self._streams, self._checks = self._split()
+        self._streams, self._scope, self._checks = self._split()
         self._looked_down_to: int | None = None  # where the last search stopped early, or None
 
     def find(self, limit: int, below: int = MANY) -> Found:
@@ -90,10 +92,12 @@ class Search:
         """Whether the streams alone give the answer, without checks."""
         return not self._checks and not self._wanted.args
 
-    def _split(self) -> tuple[list[Any], list[Any]]:
+    def _split(self) -> tuple[list[Any], list[Any], list[Any]]:
+        """Return the streams, conditions that hold in all of them and nowhere else, and the checks."""
         wanted = self._wanted
         checks = self._arguments.checks()
         streams: list[Any] = []
+        scope: list[Any] = []
         states = [wanted.state] if wanted.state else []
 
         def take(condition: Any) -> None:
@@ -124,6 +128,7 @@ class Search:
             if streams:
                 checks.append(J.task.in_(tasks))
             else:
+                scope = [J.task.in_(tasks), J.state.in_(states or STATES)]
                 streams += [(J.task == task) & (J.state == state) for task in tasks for state in states or STATES]
                 states = []
         for state in states:
@@ -134,7 +139,7 @@ class Search:
             checks.append(J.changed_at >= wanted.since)
         if wanted.until is not None:
             checks.append(J.changed_at < wanted.until)
-        return streams or [None], checks
+        return streams or [None], scope or streams, checks
 
     def _by_id(self, text: str) -> Any:
         """Return the condition for one id or for a beginning of ids, or None if the text is neither."""
@@ -171,7 +176,7 @@ class Search:
             query = JOBS.select(J.n).where(J.n < below)
             if stream is not None:
                 query = query.where(stream)
-            found += [row[0] for row in self._db.execute(query.order_by(J.n.desc()).limit(limit))]
+            found += [row[0] for row in self._db.execute(query.order_by(J.n.desc()).limit(limit)).fetchall()]
         if len(self._streams) > 1:
             found.sort(reverse=True)
         return found[:limit]
@@ -185,21 +190,26 @@ class Search:
         """Return the candidates that pass the checks."""
         if self._is_exact:
             return list(window)
-        columns = (J.n, J.args, J.kwargs, J.names) if self._wanted.args else (J.n,)
-        rows = self._db.execute(self._checked(columns, window).order_by(J.n.desc()))
-        return [row[0] for row in rows if len(row) == 1 or self._arguments.matches(*row[1:])]
+        return [row[0] for row in self._passing(window, J.n)]
 
     def _states_of(self, window: Sequence[int]) -> dict[str, int]:
         """Return how many candidates pass the checks, by state."""
         if self._wanted.args:
-            query = JOBS.select(J.state, fn.COUNT(J.n)).where(_one_of(self._matching(window)))
-        else:
-            query = self._checked((J.state, fn.COUNT(J.n)), window)
+            return Counter(row[0] for row in self._passing(window, J.state))
+        query = self._checked((J.state, fn.COUNT(J.n)), window)
         return dict(self._db.execute(query.group_by(J.state)).fetchall())
 
+    def _passing(self, window: Sequence[int], column: Any) -> Iterator[Any]:
+        """Yield rows of the candidates that pass the checks, newest first, which begin with this column."""
+        columns = (column, J.args, J.kwargs, J.names) if self._wanted.args else (column,)
+        for row in self._db.execute(self._checked(columns, window).order_by(J.n.desc())).fetchall():
+            if len(row) == 1 or self._arguments.matches(*row[1:]):
+                yield row
+
     def _checked(self, columns: Sequence[Any], window: Sequence[int]) -> Any:
-        query = JOBS.select(*columns).where(_one_of(window))
-        for check in self._checks:
+        # Between its ends, a window holds all that is in a stream. A list of its numbers would take longer to read.
+        query = JOBS.select(*columns).where((J.n >= window[-1]) & (J.n <= window[0]))
+        for check in (*self._scope, *self._checks):
             query = query.where(check)
         return query
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import math
-import os
-import shutil
 from contextlib import suppress
 
-from peewee import SqliteDatabase
+import peewee
 
 from duey import files
 from duey.model.event import OutboxOwner
 from duey.monitor.history import ownership
-from duey.monitor.history.errors import HistoryBroken, HistoryUnavailable
+from duey.monitor.history.errors import HistoryUnavailable
 from duey.monitor.history.queries import Queries
 from duey.monitor.history.schema import DAY_S, JOBS, MARKS
 from duey.monitor.history.values import HistoryHealth, Kept, RecorderStatus
@@ -29,11 +27,7 @@ class Status(Queries):
 
     def prepare(self) -> None:
         """Create, check and upgrade the file now instead of at the first use. A broken file is moved away."""
-        try:
-            self._database.prepare()
-        except HistoryBroken:
-            self._database.set_aside()
-            self._database.prepare()
+        self._database.start()
 
     def _note_recorder(self, status: RecorderStatus) -> None:
         """Keep the status of the recorder of this process, for `health`."""
@@ -61,7 +55,8 @@ class Status(Queries):
         `unrecorded_since` is when the oldest event happened that the queue holds for the history. With it, this
         process also notices that no other one records.
         """
-        problems: list[str] = files.full(str(self._database.path))
+        folder = self._database.folder
+        problems: list[str] = [] if folder is None else files.full(self._database.place)
         marks: dict[str, float] = {}
         try:
             with self._database.reading() as db:
@@ -98,24 +93,17 @@ class Status(Queries):
 
     def kept(self) -> Kept:
         """Return what the history holds, what retention deleted, and the size of the file."""
-        path = self._database.path
+        size = self._database.size()
         with self._database.reading() as db:
             marks = _marks(db)
             oldest_at = JOBS.select(JOBS.c.enqueued_at).order_by(JOBS.c.n).limit(1).scalar(db)
         return Kept(
             jobs=int(marks.get("jobs", 0)), deleted=int(marks.get("deleted", 0)), oldest_at=oldest_at,
-            began_at=marks["began_at"], file_bytes=_size(path), wal_bytes=_size(f"{path}-wal"),
-            disk_free_bytes=shutil.disk_usage(path.parent).free, recorded_at=marks.get("recorded_at"),
-            counted=int(marks.get("counted", 0)), counted_at=marks.get("counted_at"),
+            began_at=marks["began_at"], file_bytes=size.file, wal_bytes=size.log, disk_free_bytes=size.free,
+            recorded_at=marks.get("recorded_at"), counted=int(marks.get("counted", 0)),
+            counted_at=marks.get("counted_at"),
         )  # fmt: skip
 
 
-def _marks(db: SqliteDatabase) -> dict[str, float]:
+def _marks(db: peewee.Database) -> dict[str, float]:
     return dict(MARKS.select(MARKS.c.name, MARKS.c.value).tuples().execute(db))
-
-
-def _size(path: str | os.PathLike[str]) -> int:
-    try:
-        return os.stat(path).st_size
-    except OSError:
-        return 0

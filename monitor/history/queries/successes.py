@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from peewee import SqliteDatabase
+import peewee
 
 from duey.monitor.history import plain
 from duey.monitor.history.queries import Queries
@@ -65,7 +65,7 @@ def _arguments(row: Mapping[str, Any]) -> dict[str, Any]:
     return {**named, **plain.decode(row["kwargs"], {})}
 
 
-def _worker(db: SqliteDatabase, row: Mapping[str, Any]) -> dict[str, Any]:
+def _worker(db: peewee.Database, row: Mapping[str, Any]) -> dict[str, Any]:
     """What is known of the worker process that ran a job, for a day after its end."""
     data = None if row["worker"] is None else WORKERS.select(W.data).where(W.id == str(row["worker"])).scalar(db)
     return {} if data is None else dict(json.loads(data))

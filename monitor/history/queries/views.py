@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from peewee import SqliteDatabase
+import peewee
 
 from duey.model.event import ENQUEUED, RELEASED, RESCUED, RETRYING
 from duey.model.job import DONE, ENDED, FAILED, SCHEDULED, Failure, Job
@@ -21,7 +21,7 @@ HANDLER = "on_failed"
 class Names:
     """The task names at one point in time."""
 
-    def __init__(self, db: SqliteDatabase) -> None:
+    def __init__(self, db: peewee.Database) -> None:
         self.qualnames = [row[0] for row in TASKS.select(TASKS.c.qualname).tuples().execute(db)]
         self._by_short: dict[str, list[str]] = {}
         for qualname in self.qualnames:

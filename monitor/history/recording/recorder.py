@@ -33,7 +33,6 @@ from duey.monitor.history import ownership, plain
 from duey.monitor.history.database import Database
 from duey.monitor.history.recording import copies, writing
 from duey.monitor.history.recording.copies import Timetable
-from duey.monitor.history.recording.lease import Lease
 from duey.monitor.history.recording.renaming import rename_tasks
 from duey.monitor.history.recording.retention import Retention
 from duey.monitor.history.values import RecorderStatus
@@ -79,7 +78,7 @@ class Recorder:
         self._max_value_chars, self._clock = max_value_chars, clock
         self._workers, self._schedules, self._renamed = workers, schedules, renamed
         self._renaming = False
-        self._lease = Lease(database.lease_path)
+        self._lease = database.lock("recorder")
         self._term = 0  # of this history as the owner of the events; 0 while another one is
         self._on_status = on_status
         self._status = RecorderStatus(False, 0, 0)
@@ -118,8 +117,7 @@ class Recorder:
                     self._owns()  # pages and alerts of this process ask whether it does
                 self._note(leading=False, problem=None)
                 return LEASE_S
-            if self._database.may_be_damaged:
-                self._inspect()
+            self._mend()
             if not self._owns():
                 self._note(leading=False, problem=None)
                 self._retain()
@@ -153,7 +151,7 @@ class Recorder:
         now = time.monotonic()
         if now < self._owning_at:
             return self._term > 0
-        here = ownership.identity(self._database), ownership.where(self._database)
+        here = ownership.identity(self._database), self._database.where()
         owner = self._source.own_outbox(*here)
         before, elsewhere = self._status.elsewhere, ownership.elsewhere(self._database, owner)
         self._term = 0 if elsewhere else owner.term
@@ -223,13 +221,12 @@ class Recorder:
         self._note(problem=problem)
         return BACK_OFF_S[min(self._failures, len(BACK_OFF_S)) - 1]
 
-    def _inspect(self) -> None:
-        """Check the file after an error suggested that it is damaged. If it is, move it away."""
-        if not self._database.is_sound():
-            aside = self._database.set_aside()
+    def _mend(self) -> None:
+        """After an error that suggests damage, check the file. If it is damaged, move it away."""
+        aside = self._database.mend()
+        if aside is not None:
             sentence = "the history %s was damaged: it is kept as %s, and a new one is started"
-            logger.error(sentence, self._database.path, aside)
-        self._database.may_be_damaged = False
+            logger.error(sentence, self._database.place, aside)
 
     def _went_well(self) -> None:
         if self._status.problem is not None:

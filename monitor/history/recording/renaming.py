@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 
-from peewee import SqliteDatabase
+import peewee
 
 from duey.monitor.history.columns import FIGURE_VALUES
 from duey.monitor.history.database import Database
@@ -62,7 +62,7 @@ def _step(database: Database, former: str, present: str) -> bool:
     return False
 
 
-def _merge_figures(db: SqliteDatabase, former: str, present: str) -> bool:
+def _merge_figures(db: peewee.Database, former: str, present: str) -> bool:
     """Add figures of the former name to those of the present one. Returns whether there were any."""
     found = db.execute_sql(FIGURES, (former, CHUNK)).fetchall()
     for tier_s, at, *row in found:

@@ -29,8 +29,6 @@ PASS_S = 60.0
 KEPT_OF_TIER_S = {MINUTE_S: 48 * HOUR_S, HOUR_S: 366 * DAY_S, DAY_S: 366 * DAY_S}
 KEPT_HOURS_S = 31 * DAY_S
 KEPT_SLOTS = 5000  # of each schedule, so that a frequent one does not push out the others'
-VACUUM_PAGES = 256
-MANY_FREE_PAGES, MUCH_FREE = 1000, 0.25
 
 OLDEST = "SELECT n, task, enqueued_at, finished_at, keep_s FROM jobs WHERE state = ? AND n > ? ORDER BY n LIMIT ?"
 NEWEST = "SELECT n FROM jobs WHERE task = ? AND state = ? ORDER BY n DESC LIMIT ?"
@@ -99,10 +97,9 @@ class Retention:
             jobs += deleted
             progress(jobs)
         figures, groups = self._delete_figures(), self._delete_groups()
-        while self._vacuum():
+        while self._database.free_space():
             pass
-        with self._database.reading() as db:
-            db.execute_sql("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        self._database.free_log()
         return Pruned(jobs, figures, groups)
 
     # one pass; yields after each small transaction
@@ -111,7 +108,7 @@ class Retention:
         yield from self._delete_jobs()
         yield self._delete_figures()
         yield self._delete_groups()
-        while self._much_is_free() and self._vacuum():
+        while self._database.free_space(only_if_much=True):
             yield 0
 
     def _delete_jobs(self) -> Iterator[int]:
@@ -198,7 +195,7 @@ class Retention:
         self._rows -= count
         return int(count)
 
-    # figures, groups, free space
+    # figures, groups
 
     def _delete_figures(self) -> int:
         now = self._clock()
@@ -220,15 +217,3 @@ class Retention:
             db.execute_sql("DELETE FROM visits WHERE seen_at < ?", (now - 366 * DAY_S,))
             cursor = db.execute_sql("DELETE FROM error_groups WHERE last_seen < ?", (now - self._keep_failed_s,))
             return int(cursor.rowcount)
-
-    def _much_is_free(self) -> bool:
-        with self._database.reading() as db:
-            free, all_pages = (int(db.pragma(name)) for name in ("freelist_count", "page_count"))
-        return free > max(MANY_FREE_PAGES, MUCH_FREE * all_pages)
-
-    def _vacuum(self) -> bool:
-        """Return some free pages to the disk; return whether there are more."""
-        with self._database.reading() as db:
-            # executescript runs the statement to its end; execute would free only one page.
-            db.connection().executescript(f"PRAGMA incremental_vacuum({VACUUM_PAGES})")
-            return int(db.pragma("freelist_count")) > 0

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 from typing import Any
 
-from peewee import SqliteDatabase
+import peewee
 
 from duey.model.event import JOBLESS, Event
 from duey.monitor.history.columns import CALL, CHANGING, ENDING, FIGURE_VALUES
 from duey.monitor.history.database import Database
+from duey.monitor.history.dialect import VARIABLES, insert
 from duey.monitor.history.recording import entries, job_state
 from duey.monitor.history.recording.causes import GroupTally
 from duey.monitor.history.recording.job_state import JobState
@@ -26,12 +28,7 @@ from duey.monitor.history.tallies import Tally
 # Ids that clients choose are not ordered by time, so a batch of them touches the whole index. Four times this size
 # recorded only 3 % more of them a second, and the process keeps the memory.
 CACHE_KB = 8 * 1024
-VARIABLES = 500  # in one statement; SQLite before 3.32 allows 999
 ENTRIES_KEPT = 1000  # of one job, so that a job that is retried endlessly does not fill the disk
-
-
-def _insert(table: str, columns: Sequence[str]) -> str:
-    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
 
 
 def _update(columns: Sequence[str]) -> str:
@@ -45,17 +42,15 @@ GROUP = (
 READ_JOBS = f"SELECT {', '.join(job_state.READ)} FROM jobs WHERE id IN ({{}})"
 READ_IDENTITIES = "SELECT job, at, kind, token FROM entries WHERE job IN ({})"
 READ_JOBLESS = "SELECT at, kind, token FROM entries WHERE job = 0 AND at BETWEEN ? AND ?"
-INSERT_JOBS = _insert("jobs", job_state.INSERTED)
 UPDATE_JOBS, UPDATE_DONE, UPDATE_CALLS = _update(CHANGING), _update(ENDING), _update(CALL)
-INSERT_ENTRIES = _insert("entries", entries.COLUMNS)
 TRIM_ENTRIES = """DELETE FROM entries WHERE job = ? AND n <= (
     SELECT n FROM entries WHERE job = ? ORDER BY n DESC LIMIT 1 OFFSET ?)"""
-READ_FIGURES = f"SELECT {', '.join(FIGURE_VALUES)} FROM figures WHERE tier_s = ? AND at = ? AND task = ?"
+FIGURE = ("tier_s", "at", "task", *FIGURE_VALUES)
+READ_FIGURES = f"""SELECT {", ".join(FIGURE)} FROM (VALUES {{}}) AS wanted
+    JOIN figures ON tier_s = column1 AND at = column2 AND task = column3"""
 DELETE_FIGURES = "DELETE FROM figures WHERE tier_s = ? AND at = ? AND task = ?"
-INSERT_FIGURES = _insert("figures", ("tier_s", "at", "task", *FIGURE_VALUES))
-READ_GROUP = f"SELECT {', '.join(GROUP[1:])} FROM error_groups WHERE fingerprint = ?"
+READ_GROUPS = f"SELECT {', '.join(GROUP)} FROM error_groups WHERE fingerprint IN ({{}})"
 DELETE_GROUP = "DELETE FROM error_groups WHERE fingerprint = ?"
-INSERT_GROUP = _insert("error_groups", GROUP)
 ADD_HOURS = """INSERT INTO error_hours (fingerprint, at, count) VALUES (?, ?, ?)
     ON CONFLICT (fingerprint, at) DO UPDATE SET count = error_hours.count + excluded.count"""
 SEE_TASKS = """INSERT INTO tasks (qualname, first_at, last_at) VALUES (?, ?, ?) ON CONFLICT (qualname) DO UPDATE SET
@@ -69,7 +64,8 @@ SET_MARK, ADD_MARK = MARK.format("excluded.value"), MARK.format("marks.value + e
 def record(database: Database, events: Sequence[Event], max_value_chars: int, clock: Callable[[], float]) -> Projection:
     """Record a batch; return its projection. Raises HistoryUnavailable; nothing was recorded then."""
     with database.writing() as db:
-        db.execute_sql(f"PRAGMA cache_size = -{CACHE_KB}")
+        if isinstance(db, peewee.SqliteDatabase):
+            db.execute_sql(f"PRAGMA cache_size = -{CACHE_KB}")
         fold = Projection(read_states(db, events), next_number(db), max_value_chars)
         fold.jobless = read_jobless(db, events)
         for event in events:
@@ -78,11 +74,11 @@ def record(database: Database, events: Sequence[Event], max_value_chars: int, cl
             return fold
         states = fold.states.values()
         cursor = db.cursor()
-        write_jobs(cursor, states)
-        cursor.executemany(INSERT_ENTRIES, fold.entries)
+        write_jobs(db, states)
+        insert(db, "entries", entries.COLUMNS, fold.entries)
         trim_entries(cursor, states)
-        write_figures(cursor, fold.tallies)
-        write_groups(cursor, fold.groups)
+        write_figures(db, fold.tallies)
+        write_groups(db, fold.groups)
         cursor.executemany(SEE_TASKS, [(task, first, last) for task, (first, last) in fold.tasks.items()])
         cursor.execute(ADD_MARK, ("jobs", fold.begun))
         cursor.execute(SET_MARK, ("recorded_at", clock()))
@@ -95,7 +91,7 @@ def record(database: Database, events: Sequence[Event], max_value_chars: int, cl
 # stored state of the jobs in a batch
 
 
-def read_states(db: SqliteDatabase, events: Iterable[Event]) -> dict[str, JobState]:
+def read_states(db: peewee.Database, events: Iterable[Event]) -> dict[str, JobState]:
     """Return the stored jobs of a batch by id, with the identities of their entries."""
     cursor = db.cursor()
     ids = list({job_state.id_of(event) for event in events if event.kind not in JOBLESS})
@@ -111,13 +107,13 @@ def read_states(db: SqliteDatabase, events: Iterable[Event]) -> dict[str, JobSta
     return states
 
 
-def read_jobless(db: SqliteDatabase, events: Iterable[Event]) -> set[tuple[float, str, int]]:
+def read_jobless(db: peewee.Database, events: Iterable[Event]) -> set[tuple[float, str, int]]:
     """Return (at, kind, token) of the stored events without a job, for the times in the batch."""
     instants = [event.at for event in events if event.kind in JOBLESS]
     return set(db.execute_sql(READ_JOBLESS, (min(instants), max(instants)))) if instants else set()
 
 
-def next_number(db: SqliteDatabase) -> int:
+def next_number(db: peewee.Database) -> int:
     """Return a number larger than that of every job. The caller holds the write lock."""
     row = db.execute_sql("SELECT MAX(n) FROM jobs").fetchone()
     return (row[0] or 0) + 1
@@ -126,10 +122,11 @@ def next_number(db: SqliteDatabase) -> int:
 # results of the projection
 
 
-def write_jobs(cursor: Any, states: Iterable[JobState]) -> None:
+def write_jobs(db: peewee.Database, states: Iterable[JobState]) -> None:
+    cursor = db.cursor()
     cursor.executemany(UPDATE_DONE, map(job_state.as_done, [s for s in states if s.is_done and not s.is_changed]))
     changed = [s for s in states if s.is_changed]
-    cursor.executemany(INSERT_JOBS, map(job_state.as_inserted, [s for s in changed if s.is_new]))
+    insert(db, "jobs", job_state.INSERTED, map(job_state.as_inserted, [s for s in changed if s.is_new]))
     cursor.executemany(UPDATE_JOBS, map(job_state.as_changed, [s for s in changed if not s.is_new]))
     cursor.executemany(UPDATE_CALLS, map(job_state.as_call, [s for s in changed if s.call_is_new and not s.is_new]))
 
@@ -142,27 +139,32 @@ def trim_entries(cursor: Any, states: Iterable[JobState]) -> None:
             cursor.execute("UPDATE jobs SET entries = ? WHERE n = ?", (ENTRIES_KEPT, s.n))
 
 
-def write_figures(cursor: Any, tallies: dict[tuple[int, str], Tally]) -> None:
+def write_figures(db: peewee.Database, tallies: dict[tuple[int, str], Tally]) -> None:
     tiers: dict[tuple[int, int, str], Tally] = {}
     for (minute, task), tally in tallies.items():
         tiers[MINUTE_S, minute, task] = tally
         for tier_s in (HOUR_S, DAY_S):
             tiers.setdefault((tier_s, minute // tier_s * tier_s, task), Tally()).add(tally)
-    rows = []
-    for key, tally in tiers.items():
-        row = cursor.execute(READ_FIGURES, key).fetchone()
-        if row is not None:
-            tally.add_row(row)
-        rows.append((*key, *tally.as_row()))
-    cursor.executemany(DELETE_FIGURES, tiers)
-    cursor.executemany(INSERT_FIGURES, rows)
+    cursor = db.cursor()
+    known = []
+    for some in _chunks(list(tiers), VARIABLES // 3):
+        sql = READ_FIGURES.format(",".join(["(?, ?, ?)"] * len(some)))
+        for tier_s, at, task, *row in cursor.execute(sql, list(chain.from_iterable(some))):
+            tiers[tier_s, at, task].add_row(row)
+            known.append((tier_s, at, task))
+    cursor.executemany(DELETE_FIGURES, known)
+    insert(db, "figures", FIGURE, ((*key, *tally.as_row()) for key, tally in tiers.items()))
 
 
-def write_groups(cursor: Any, groups: dict[str, GroupTally]) -> None:
+def write_groups(db: peewee.Database, groups: dict[str, GroupTally]) -> None:
     """Write the error groups. New ones are open. A fixed one that failed again is opened and marked as regressed."""
+    cursor = db.cursor()
+    known: dict[str, tuple[Any, ...]] = {}
+    for some in _chunks(list(groups)):
+        known.update((row[0], row[1:]) for row in cursor.execute(READ_GROUPS.format(_marks(some)), some))
     rows: list[tuple[Any, ...]] = []
     for fingerprint, new in groups.items():
-        row = cursor.execute(READ_GROUP, (fingerprint,)).fetchone()
+        row = known.get(fingerprint)
         if row is None:
             rows.append(
                 (
@@ -182,14 +184,14 @@ def write_groups(cursor: Any, groups: dict[str, GroupTally]) -> None:
                 last_job_id, fixed_at, regressed_at,
             )
         )  # fmt: skip
-    cursor.executemany(DELETE_GROUP, [(fingerprint,) for fingerprint in groups])
-    cursor.executemany(INSERT_GROUP, rows)
+    cursor.executemany(DELETE_GROUP, [(fingerprint,) for fingerprint in known])
+    insert(db, "error_groups", GROUP, rows)
     hours = [(fingerprint, at, count) for fingerprint, new in groups.items() for at, count in new.hours.items()]
     cursor.executemany(ADD_HOURS, hours)
 
 
-def _chunks(values: list[Any]) -> Iterable[list[Any]]:
-    return (values[i : i + VARIABLES] for i in range(0, len(values), VARIABLES))
+def _chunks(values: list[Any], size: int = VARIABLES) -> Iterable[list[Any]]:
+    return (values[i : i + size] for i in range(0, len(values), size))
 
 
 def _marks(values: Sequence[Any]) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,11 @@ import pytest
 
 from duey.model.event import Event, OutboxOwner
 from duey.monitor.history import History
-from duey.monitor.history.database import Database
 from tests.monitor.conftest import PATIENCE_S as PATIENCE_S
 from tests.monitor.conftest import START, Clock
+from tests.support.postgres_server import PostgresServer
+
+NUMBERS = count()
 
 
 @dataclass
@@ -115,10 +118,10 @@ def record(history: History, events: Sequence[Event], batch: int = 10_000) -> No
             recorder.record()
 
 
-def tables(path: Path) -> dict[str, list[tuple[Any, ...]]]:
+def tables(history: History) -> dict[str, list[tuple[Any, ...]]]:
     """Everything that stands in the history but the instants of recording."""
-    with Database(f"sqlite:///{path}").reading() as db:
-        names = [name for name in db.get_tables() if name != "sqlite_sequence"]
+    with history.database.reading() as db:
+        names = db.get_tables()
         return {
             name: sorted(
                 db.execute_sql(
@@ -141,9 +144,38 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "data" / "monitor.db"
 
 
+@pytest.fixture(scope="session")
+def histories(postgres_server: PostgresServer) -> Iterator[str]:
+    """The URL of a database for histories, each of which has tables of its own."""
+    name = postgres_server.new_database()
+    yield postgres_server.url(name)
+    postgres_server.drop_database(name)
+
+
+NewUrl = Callable[[], str]
+only_sqlite = pytest.mark.parametrize("new_url", ["sqlite"], indirect=True)
+only_postgresql = pytest.mark.parametrize("new_url", ["postgresql"], indirect=True)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def new_url(request: pytest.FixtureRequest, path: Path) -> NewUrl:
+    """Each call returns the URL of a new history; the first one in SQLite is at `path`."""
+    if request.param == "postgresql":
+        server = request.getfixturevalue("histories")
+        return lambda: f"{server}?schema=test{next(NUMBERS)}"
+    names = chain([path], (path.with_name(f"other{n}.db") for n in count()))
+    return lambda: f"sqlite:///{next(names)}"
+
+
 @pytest.fixture
-def history(path: Path, settings: Settings, clock: Clock) -> History:
-    return History(f"sqlite:///{path}", settings, clock)
+def url(new_url: NewUrl) -> str:
+    """That of `history`."""
+    return new_url()
+
+
+@pytest.fixture
+def history(url: str, settings: Settings, clock: Clock) -> History:
+    return History(url, settings, clock)
 
 
 @pytest.fixture

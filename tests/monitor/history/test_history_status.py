@@ -8,11 +8,11 @@ from types import SimpleNamespace
 import pytest
 
 from duey.monitor.history import Count, History, JobFilter, Slot, SlotRun
-from duey.monitor.history.database import Database
+from duey.monitor.history.database import File
 from duey.monitor.history.recording import retention
 from duey.monitor.history.schema import MIGRATIONS
 from tests.monitor.conftest import START, Clock
-from tests.monitor.history.conftest import Queue, Story, record
+from tests.monitor.history.conftest import Queue, Story, only_sqlite, record, tables
 
 MINUTE = 60.0
 DETAIL = {
@@ -20,9 +20,10 @@ DETAIL = {
 }  # fmt: skip
 
 
+@only_sqlite
 def test_the_recorder_says_that_a_schema_is_newer(history: History, path: Path) -> None:
     """And leaves the file alone: test_sqlite_file."""
-    Database(f"sqlite:///{path}", migrations=(*MIGRATIONS, ("SELECT 1",))).prepare()
+    File(f"sqlite:///{path}", migrations=(*MIGRATIONS, ("SELECT 1",))).prepare()
     recorder = history.recorder(Queue())
     recorder.turn()
     assert f"has schema {len(MIGRATIONS) + 1}" in (recorder.status.problem or "")
@@ -53,14 +54,14 @@ def test_a_visit_tells_when_the_one_before_ended(history: History, clock: Clock)
     history.mark_seen("ada")
     history.mark_seen("eve")
     assert history.note_visit("ada") == history.note_visit("eve") == clock.now
-    with history._database.reading() as db:
-        before = db.execute_sql("SELECT total_changes()").fetchone()
-        for _ in range(10):
-            clock.now += 2
-            history.note_visit("ada")
-        assert db.execute_sql("SELECT total_changes()").fetchone() == before, "not each page writes"
+    before = tables(history)["visits"]
+    for _ in range(10):
+        clock.now += 2
+        history.note_visit("ada")
+    assert tables(history)["visits"] == before, "not each page writes"
 
 
+@only_sqlite
 def test_a_visit_never_raises(history: History, path: Path) -> None:
     path.mkdir(parents=True)
     assert history.note_visit("ada") is None
@@ -74,6 +75,7 @@ def test_what_failed_since(history: History, story: Story) -> None:
     assert [history.failed_since(START + later) for later in (0, 2, 9)] == [Count(4), Count(2), Count(0)]
 
 
+@only_sqlite
 def test_what_the_history_holds(history: History, path: Path, story: Story) -> None:
     history.prepare()
     empty = history.kept()
@@ -173,5 +175,6 @@ def test_a_frequent_schedule_does_not_push_out_the_slots_of_others(
     assert history.dismiss_slots("often", "skipped", START + 55, START + 99) == 5
     assert history.open_slots("often", "skipped", START, START + 99) == tuple(START + n for n in range(50, 55))
     tell(history, often=skipped)
+    history.prune()
     left = {each.schedule: each.count for each in history.slots_to_look_at()}
     assert left == {"nightly": 1, "often": 5, "always": 3}, "dismissed ones stay so when they are copied again"

@@ -98,7 +98,7 @@ def test_a_job_that_is_retried_for_ever_keeps_its_last_entries(history: History,
     for i in range(ENTRIES_KEPT + 500):
         story.failed(kind="retrying", started_at=i + 1, at=i + 1.5, attempt=i + 1)
     record(history, story.events, batch=200)
-    assert ENTRIES_KEPT <= len(tables(path)["entries"]) <= ENTRIES_KEPT + 300
+    assert ENTRIES_KEPT <= len(tables(history)["entries"]) <= ENTRIES_KEPT + 300
     assert history.attempts("a")[0].number == ENTRIES_KEPT + 500
     assert len(history.attempts("a")) == 100
     assert history.error_groups().groups[0].count == ENTRIES_KEPT + 500

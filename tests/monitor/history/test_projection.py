@@ -35,8 +35,8 @@ def test_a_plain_job_is_one_row(history: History, path: Path, story: Story) -> N
         finished_at=START + 4, wait_ms=1500.0, run_ms=2500.0, result={"sum": 3}, context={"trace": "t"}, worker="7",
         parent="p", by="ci", expires_at=START + 60,
     )  # fmt: skip
-    assert len(tables(path)["jobs"]) == 1
-    assert tables(path)["entries"] == []
+    assert len(tables(history)["jobs"]) == 1
+    assert tables(history)["entries"] == []
     assert history.attempts("a") == (Attempt(1, "done", "7", START + 1.5, START + 4, 1500.0, 2500.0),)
     steps = [(step.kind, step.at - START, step.since_previous_ms) for step in history.job_history("a").timeline]
     assert steps == [("done", 4.0, 2500.0), ("started", 1.5, 1500.0), ("enqueued", 0.0, None)]

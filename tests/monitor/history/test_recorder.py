@@ -16,10 +16,10 @@ from duey.errors import StorageBusy
 from duey.model.event import Event
 from duey.model.job import Running, WorkerInfo
 from duey.monitor.history import History, JobFilter
-from duey.monitor.history.database import Database
+from duey.monitor.history.database import Database, database
 from duey.monitor.history.recording import recorder, writing
 from duey.monitor.history.recording.recorder import BACK_OFF_S, IDLE_S, LATE_S, LEASE_S, Recorder
-from tests.monitor.history.conftest import PATIENCE_S, START, Clock, Queue, Story, record
+from tests.monitor.history.conftest import PATIENCE_S, START, Clock, Queue, Story, only_sqlite, record
 from tests.support import wait_until
 
 BATCH = 100
@@ -69,13 +69,13 @@ def test_a_burst_is_recorded_with_pauses_and_what_is_late_without(
     assert history.kept().jobs == BATCH
 
 
-def test_the_books_are_committed_before_the_queue_forgets(history: History, path: Path, story: Story) -> None:
+def test_the_books_are_committed_before_the_queue_forgets(history: History, url: str, story: Story) -> None:
     story.plain_job("a")
 
     class Watching(Queue):
         def delete_events(self, events: Sequence[Event], term: int = 0) -> None:
-            with closing(sqlite3.connect(path)) as other:
-                self.found = other.execute("SELECT id, state FROM jobs").fetchall()
+            with database(url).reading() as other:
+                self.found = list(other.execute_sql("SELECT id, state FROM jobs").fetchall())
             super().delete_events(events, term)
 
     queue = Watching(story.events)
@@ -117,6 +117,7 @@ def test_an_event_that_no_database_takes_does_not_hold_up_the_others(
 # trouble
 
 
+@only_sqlite
 def test_locked_books_are_said_once_and_waited_for(
     path: Path, history: History, story: Story, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -179,6 +180,7 @@ def test_run_survives_what_nobody_expected(history: History, story: Story, caplo
     assert "Traceback" in caplog.text
 
 
+@only_sqlite
 def test_it_stops_at_once_while_it_backs_off(history: History, path: Path) -> None:
     path.mkdir(parents=True)  # a folder where the file should be
     made = history.recorder(Queue())
@@ -190,7 +192,7 @@ def test_it_stops_at_once_while_it_backs_off(history: History, path: Path) -> No
 # the lease
 
 
-def test_only_one_of_two_recorders_leads(history: History, path: Path, story: Story) -> None:
+def test_only_one_of_two_recorders_leads(history: History, story: Story) -> None:
     story.plain_job("a")
     first, second = history.recorder(Queue()), history.recorder(Queue(story.events))
     first.turn()
@@ -202,10 +204,10 @@ def test_only_one_of_two_recorders_leads(history: History, path: Path, story: St
     assert (first.status.leading, second.status.leading, ids(history)) == (False, True, ["a"])
 
 
-def test_two_that_both_believe_to_lead_harm_nothing(history: History, path: Path, story: Story) -> None:
+def test_two_that_both_believe_to_lead_harm_nothing(history: History, url: str, story: Story) -> None:
     for n in range(50):
         story.plain_job(f"job{n}", n)
-    other_books = Database(f"sqlite:///{path}")
+    other_books = database(url)
     both = threading.Barrier(2)
 
     def record(database: Database) -> None:
@@ -223,6 +225,7 @@ def test_two_that_both_believe_to_lead_harm_nothing(history: History, path: Path
     assert history.kept().jobs == 50
 
 
+@only_sqlite
 def test_a_lease_whose_file_was_taken_away_is_taken_again(history: History, path: Path) -> None:
     first, second = history.recorder(Queue()), history.recorder(Queue())
     first.turn()

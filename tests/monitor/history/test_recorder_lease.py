@@ -51,14 +51,14 @@ PROCESS = """
 
 
 @pytest.fixture
-def start(path: Path, tmp_path: Path) -> Iterator:
+def start(url: str, tmp_path: Path) -> Iterator:
     started: list[subprocess.Popen] = []
 
     def start(name: str) -> tuple[subprocess.Popen, Path]:
         schedule_store = tmp_path / f"{name}.txt"
         schedule_store.touch()
         code = textwrap.dedent(PROCESS)
-        command = [sys.executable, "-c", code, f"sqlite:///{path}", name, str(schedule_store)]
+        command = [sys.executable, "-c", code, url, name, str(schedule_store)]
         started.append(subprocess.Popen(command, cwd=ROOT))
         return started[-1], schedule_store
 
@@ -68,7 +68,7 @@ def start(path: Path, tmp_path: Path) -> Iterator:
         process.wait(PATIENCE_S)
 
 
-def test_one_process_records_until_it_is_killed_and_then_the_other(history: History, path: Path, start) -> None:
+def test_one_process_records_until_it_is_killed_and_then_the_other(history: History, start) -> None:
     first, first_ledger = start("first")
     wait_until(first_ledger.read_text, PATIENCE_S, "the first records")
     second, second_ledger = start("second")

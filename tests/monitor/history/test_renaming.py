@@ -8,7 +8,7 @@ import pytest
 
 from duey.monitor.history import History, JobFilter
 from duey.monitor.history.recording import renaming
-from tests.monitor.history.conftest import Queue, Story, record, tables
+from tests.monitor.history.conftest import NewUrl, Queue, Settings, Story, record, tables
 
 RENAMED = {"tasks.bill": "tasks.charge", "tasks.pay": "tasks.charge", "tasks.never": "tasks.charge"}
 TASKS = ("tasks.bill", "tasks.pay", "tasks.charge", "tasks.add")
@@ -25,7 +25,7 @@ def tell(story: Story, as_one: bool) -> None:
 
 
 def test_everything_is_as_if_the_task_had_always_had_its_name(
-    history: History, path: Path, settings: object, clock: object, monkeypatch: pytest.MonkeyPatch
+    history: History, new_url: NewUrl, settings: Settings, clock: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(renaming, "CHUNK", 2)  # several steps
     stories = Story(), Story()
@@ -37,9 +37,9 @@ def test_everything_is_as_if_the_task_had_always_had_its_name(
     while recorder._renaming:  # what did not fit into the time of a turn
         recorder.turn()
     recorder.close()
-    always = History(f"sqlite:///{path}.always", settings, clock)
+    always = History(new_url(), settings, clock)
     record(always, stories[1].events)
-    found, expected = tables(path), tables(Path(f"{path}.always"))
+    found, expected = tables(history), tables(always)
     assert found["figures"] == expected["figures"]
     assert found["tasks"] == expected["tasks"]
     assert {row.job.qualname for row in history.job_rows(JobFilter(), 50).rows} == {"tasks.charge", "tasks.add"}
@@ -50,8 +50,8 @@ def test_everything_is_as_if_the_task_had_always_had_its_name(
 def test_a_recorder_with_nothing_to_rename_writes_nothing(history: History, path: Path, story: Story) -> None:
     story.plain_job("a", task="tasks.charge")
     record(history, story.events)
-    before = tables(path)
+    before = tables(history)
     recorder = history.recorder(Queue(), renamed=RENAMED)
     recorder.turn()
     recorder.close()
-    assert tables(path) == before
+    assert tables(history) == before

@@ -158,7 +158,7 @@ def test_replays_change_nothing(seed: int, jobs: int) -> None:
         Model(events).check(once)
         for start, end in crashes(rng, len(events)):
             record(again, events[start:end])
-        assert tables(Path(folder, "again.db")) == tables(Path(folder, "once.db"))
+        assert tables(again) == tables(once)
         again.close()
         once.close()
 
@@ -174,9 +174,9 @@ def test_a_crash_between_the_books_and_the_queue_changes_nothing(history: Histor
         recorder.turn()
         assert recorder.status.problem == "RuntimeError: the process dies here"
         recorder.close()
-        before = before or tables(path)
-        assert tables(path) == before
+        before = before or tables(history)
+        assert tables(history) == before
     queue.hold = False
     history.recorder(queue).turn()
-    assert (tables(path), queue.waiting) == (before, [])
+    assert (tables(history), queue.waiting) == (before, [])
     assert history.totals(3600).done == 1

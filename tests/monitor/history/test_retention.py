@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from duey.monitor.history import History, JobFilter
-from duey.monitor.history.database import Database
+from duey.monitor.history import database as history_database
+from duey.monitor.history.database import database
 from duey.monitor.history.recording import retention
 from duey.monitor.history.recording.retention import KEPT_OF_EACH_TASK, Retention
 from duey.monitor.history.schema import SLOTS
-from tests.monitor.history.conftest import PATIENCE_S, START, Clock, Queue, Settings, Story, record, tables
+from tests.monitor.history.conftest import PATIENCE_S, START, Clock, Queue, Settings, Story, only_sqlite, record, tables
 from tests.support import wait_until
 
 DAY = 86400.0
@@ -56,7 +57,7 @@ def test_ended_jobs_go_after_their_days_but_for_the_last_100(
     for kind in kinds:
         assert jobs(history, task=f"tasks.{kind}") == [f"{kind}{n}" for n in reversed(range(10, 110))]
     assert (history.kept().jobs, history.kept().deleted) == (400, 40)
-    assert len(tables(path)["entries"]) == 100
+    assert len(tables(history)["entries"]) == 100
 
 
 def test_failed_jobs_are_never_kept_shorter_than_others(
@@ -153,7 +154,7 @@ def test_a_step_ends_in_time_and_the_next_one_goes_on(
     tell(story, "old", 400)
     record(history, story.events)
     clock.now = START + 31 * DAY
-    keeper = Retention(Database(f"sqlite:///{path}"), settings, clock)
+    keeper = Retention(history.database, settings, clock)
     left = []
     while keeper.step(give_up_at=time.monotonic()):  # no time at all: one small transaction each
         left.append(history.kept().jobs)
@@ -169,7 +170,7 @@ def test_figures_groups_and_slots_go_in_their_time(history: History, clock: Cloc
     history.note_visit("ada")
 
     def tiers() -> list[int]:
-        return [row[0] for row in tables(path)["figures"]]
+        return [row[0] for row in tables(history)["figures"]]
 
     assert tiers() == [3600, 60, 86400] or sorted(tiers()) == [60, 3600, 86400]
     clock.now = START + 49 * 3600
@@ -177,7 +178,7 @@ def test_figures_groups_and_slots_go_in_their_time(history: History, clock: Cloc
     assert sorted(tiers()) == [3600, 86400]
     clock.now = START + 32 * DAY
     history.prune()
-    assert tables(path)["error_hours"] == []
+    assert tables(history)["error_hours"] == []
     clock.now = START + 93 * DAY
     assert history.prune().groups == 0
     assert history.slot_runs("nightly") == ()
@@ -186,14 +187,15 @@ def test_figures_groups_and_slots_go_in_their_time(history: History, clock: Cloc
     assert history.error_groups().groups == ()
     clock.now = START + 368 * DAY
     assert history.prune().figures == 2
-    assert (tiers(), tables(path)["visits"]) == ([], [])
+    assert (tiers(), tables(history)["visits"]) == ([], [])
     assert jobs(history) == ["a0"]  # the last of its task
 
 
+@only_sqlite
 def test_pruning_gives_room_back_to_the_disk(
     history: History, clock: Clock, path: Path, story: Story, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(retention, "MANY_FREE_PAGES", 50)
+    monkeypatch.setattr(history_database, "MANY_FREE_PAGES", 50)
     for n in range(800):
         story.enqueue(f"job{n}", n / 1000, args=["x" * 2000])
         story.done(f"job{n}", 3, 4)
@@ -205,7 +207,7 @@ def test_pruning_gives_room_back_to_the_disk(
 
     def is_smaller() -> bool:
         recorder.turn()
-        with Database(f"sqlite:///{path}").reading() as db:
+        with database(f"sqlite:///{path}").reading() as db:
             return int(db.pragma("freelist_count")) < 0.3 * int(db.pragma("page_count"))
 
     wait_until(is_smaller, PATIENCE_S, "the recorder gives most of the free room back")
@@ -218,7 +220,7 @@ def test_forgetting_one_job(history: History, path: Path, story: Story) -> None:
     record(history, story.events)
     history.forget("a0")
     assert jobs(history) == ["a1"]
-    assert len(tables(path)["entries"]) == 1
+    assert len(tables(history)["entries"]) == 1
     assert history.kept().jobs == 1
     assert history.totals(3600).failed == 2
 

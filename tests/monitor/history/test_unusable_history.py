@@ -11,9 +11,15 @@ import pytest
 
 from duey.errors import StorageUnavailable
 from duey.monitor.history import History, HistoryBroken, JobFilter
-from duey.monitor.history.database import Database
-from tests.monitor.history.conftest import Clock, Queue, Settings, Story, record
+from duey.monitor.history.database import database
+from tests.monitor.history.conftest import Clock, NewUrl, Queue, Settings, Story, record
 from tests.support.file_errors import one_sentence
+
+
+@pytest.fixture
+def new_url(path: Path) -> NewUrl:
+    return lambda: f"sqlite:///{path}"
+
 
 RUBBISH = b"Dear diary, " * 1000
 
@@ -123,7 +129,7 @@ def test_what_is_taken_away_is_made_anew(history: History, path: Path, story: St
     assert recorder.status.problem is None
     assert [row.job.id for row in history.job_rows(JobFilter()).rows] == ["after"]
     assert seen == [1, 1]
-    with Database(f"sqlite:///{path}").reading() as db:
+    with database(f"sqlite:///{path}").reading() as db:
         assert db.execute_sql("PRAGMA integrity_check").fetchone() == ("ok",)
 
 

@@ -22,9 +22,9 @@ def test_each_attempt_has_what_it_used(history: History, story: Story, path: Pat
     found = [(each.cpu_ms, each.peak_bytes) for each in reversed(history.attempts("a"))]
     assert found == [(800.0, 90 * MB), (1.5, None), (None, None)]
     assert [(each.cpu_ms, each.peak_bytes, len(each.logs)) for each in history.attempts("b")] == [(20.0, 50 * MB, 1)]
-    before = tables(path)
+    before = tables(history)
     record(history, story.events, batch=2)
-    assert tables(path) == before, "a batch that comes again changes nothing"
+    assert tables(history) == before, "a batch that comes again changes nothing"
 
 
 def test_a_plain_end_with_what_it_used_makes_no_entry(history: History, story: Story, path: Path) -> None:
@@ -35,7 +35,7 @@ def test_a_plain_end_with_what_it_used_makes_no_entry(history: History, story: S
     story.enqueue("odd", 210.0)
     story.done("odd", 211.0, 212.0, detail={"usage": "much"})
     record(history, story.events)
-    assert tables(path)["entries"] == []
+    assert tables(history)["entries"] == []
     used = history.used("add")
     assert used is not None
     assert (used.count, used.cpu_p95_ms, used.cpu_max_ms) == (40, 37.0, 39.0)
