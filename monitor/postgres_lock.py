@@ -62,8 +62,12 @@ class SessionLock:
 
     def release(self) -> None:
         """Release the lock, if it is held, and end its connection."""
-        connection, self._connection, self._is_held = self._connection, None, False
+        connection, held = self._connection, self._is_held
+        self._connection, self._is_held = None, False
         if connection is not None:
+            with suppress(Exception):
+                if held:  # the server may take a moment to notice that the connection ended
+                    connection.execute("SELECT pg_advisory_unlock(%s)", (self._key,))
             with suppress(Exception):
                 connection.close()
 
