@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from duey.api import requests, views
@@ -49,8 +49,11 @@ class Jobs:
         waiting: WaitingRoom,
         audit_log: AuditLog,
         scopes: TaskScopes,
+        mark: Callable[[str, str], str],
         history: Any = None,
     ) -> None:
+        """`mark` returns a secret mark of a text, which no other web makes of it (Csrf.mark)."""
+        self._mark = mark
         self._control, self._reader, self._views = control, reader, views
         self._waiting, self._audit_log, self._history = waiting, audit_log, history
         self._scopes = scopes
@@ -60,7 +63,7 @@ class Jobs:
         request = requests.single(decode(raw))
         self._scopes.check(environ, token, ENQUEUE, (request.task,))
         key = environ.get("HTTP_IDEMPOTENCY_KEY")
-        promise = None if key is None else idempotency(key, raw, environ, token)
+        promise = None if key is None else self._promise(key, raw, environ, token)
         enqueued = self._control.enqueue((request,), promise, by=token.name)
         view = self._answer(token, enqueued.jobs[0])
         if enqueued.held:  # a job that has not ended holds the unique key or the id
@@ -72,10 +75,19 @@ class Jobs:
         batch = requests.batch(decode(raw))
         self._scopes.check(environ, token, ENQUEUE, {each.task for each in batch})
         key = environ.get("HTTP_IDEMPOTENCY_KEY")
-        promise = None if key is None else idempotency(key, raw, environ, token)
+        promise = None if key is None else self._promise(key, raw, environ, token)
         enqueued = self._control.enqueue(batch, promise, batch=True, by=token.name)
         views = [self._answer(token, job) for job in enqueued.jobs]
         return respond(202, {"jobs": views}, headers=None if key is None else _replayed(enqueued))
+
+    def _promise(self, key: str, raw: bytes, environ: Mapping[str, Any], token: Token) -> Idempotency:
+        """The idempotency record of a key: it covers the token, the path and the exact bytes. Raises Refusal 400."""
+        if not _VISIBLE.fullmatch(key):
+            raise Refusal("bad-request", "expected an Idempotency-Key of 1 to 255 visible ASCII characters")
+        fingerprint = hashlib.sha256(environ["PATH_INFO"].encode() + b"\n" + raw).hexdigest()
+        # Webs with accounts of their own number their tokens from 1 on, each for itself.
+        number = str(token.id)
+        return Idempotency(self._mark("idempotency", number)[:32], key, fingerprint, former=number)
 
     def look_up(self, environ: Mapping[str, Any], token: Token, id: str) -> bytes:
         query = requests.WAIT_QUERY.read_query(environ)
@@ -257,14 +269,6 @@ class Jobs:
                 body=Body(views.ref("Arguments"), required=False),
             ),
         ]
-
-
-def idempotency(key: str, raw: bytes, environ: Mapping[str, Any], token: Token) -> Idempotency:
-    """Return the idempotency record of a key: it covers the token, the path and the exact bytes. Raises Refusal 400."""
-    if not _VISIBLE.fullmatch(key):
-        raise Refusal("bad-request", "expected an Idempotency-Key of 1 to 255 visible ASCII characters")
-    fingerprint = hashlib.sha256(environ["PATH_INFO"].encode() + b"\n" + raw).hexdigest()
-    return Idempotency(str(token.id), key, fingerprint)
 
 
 def _replayed(enqueued: EnqueueAnswer) -> dict[str, str] | None:

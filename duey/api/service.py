@@ -87,7 +87,7 @@ def make_api(
     reader = BodyReader(settings.web.max_body_kb)
     auth = TokenAuth(access.tokens.find)
     rooms: list[Any] = [
-        Jobs(control, reader, views, waiting, audit_log, scopes, history),
+        Jobs(control, reader, views, waiting, audit_log, scopes, access.csrf.mark, history),
         Tasks(control, views, audit_log),
         Queues(control, views, audit_log),
         Schedules(control, reader, views, audit_log),

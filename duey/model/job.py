@@ -93,9 +93,10 @@ REPLACES, REFUSES = 16, 32  # what happens if its unique key is held; without ei
 class Idempotency(NamedTuple):
     """An idempotency key: for 24 h, the same key with the same token means the same request."""
 
-    token: str
+    token: str  # no token of another web has the same one
     key: str
     fingerprint: str  # of the request body
+    former: str = ""  # `token` as older versions stored it: tokens of several webs may have the same one
 
 
 class Claim(NamedTuple):

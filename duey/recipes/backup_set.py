@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from duey.recipes import Refused
+from duey.recipes.sqlite import opened
 from duey.recipes.sqlite_backup import Progress, copy
 
 LIST = "backup.json"
@@ -55,6 +56,18 @@ def listed(folder: Path) -> dict[str, Listed] | None:
     if not complete:
         raise Refused(f"expected a complete backup in {folder}, found one that was cut short")
     return files
+
+
+def identity(history: Path) -> str:
+    """Return the identity of a history, as the queue's storage calls the one that is recorded. '' if it has none.
+
+    Raises Refused (no database) and Unavailable (locked).
+    """
+    if not history.exists():
+        return ""
+    with opened(history) as con:
+        row = con.execute("SELECT value FROM marks WHERE name = 'identity'").fetchone()
+    return f"{int(row[0]):013x}" if row else ""
 
 
 def digest(path: Path) -> str:

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from duey.api import make_api
+from duey.monitor.access import Access
 from tests.api.client import Client
 from tests.api.conftest import World, make_world
 from tests.api.control import storage_away
@@ -195,6 +197,20 @@ class TestIdempotency:
     def test_another_token_has_keys_of_its_own(self, world: World) -> None:
         first, second = (self.post(world.client("enqueue"), "k") for _ in range(2))
         assert first.json["id"] != second.json["id"]
+
+    def test_so_has_a_token_of_the_same_number_at_another_web_with_accounts_of_its_own(
+        self, world: World, tmp_path: Path
+    ) -> None:
+        access = Access(f"sqlite:///{tmp_path / 'other.db'}")
+        tokens = [each.tokens.create("shop", ("enqueue",)) for each in (world.access, access)]
+        assert tokens[0][0].id == tokens[1][0].id
+        here, there = (
+            Client(make_api(world.control, each, world.settings), secret)
+            for each, (_, secret) in zip((world.access, access), tokens, strict=True)
+        )
+        first, second = self.post(here, "k"), self.post(there, "k")
+        assert (first.status, second.status) == (202, 202) and first.json["id"] != second.json["id"]
+        assert self.post(there, "k").json["id"] == second.json["id"]
 
     @rows("key", ["", "x" * 256, "a b", "é", "a\x7f"])
     def test_a_key_that_cannot_be_one(self, world: World, client: Client, key: str) -> None:

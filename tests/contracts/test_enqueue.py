@@ -78,6 +78,17 @@ def test_an_id_that_has_ended_is_refused(storage, hand):
 # idempotency keys
 
 
+def test_a_key_that_an_older_version_stored_is_known_for_the_same_request(storage):
+    before = storage.enqueue_jobs([job("a")], KEY._replace(token="1"))
+    now = KEY._replace(token="secret", former="1")
+    assert storage.enqueue_jobs([job("b")], now) == before._replace(accepted=(EnqueuedJob("a", False),), replayed=True)
+    other = now._replace(fingerprint="another body")  # of a token with the same number at another web
+    assert not storage.enqueue_jobs([job("c")], other).replayed
+    assert storage.enqueue_jobs([job("d")], other).replayed
+    with pytest.raises(errors.KeyReused):
+        storage.enqueue_jobs([job("e")], now)
+
+
 def test_the_same_key_and_body_answer_the_same_jobs_for_a_day(storage, clock, hand):
     first = storage.enqueue_jobs(jobs("ab"), KEY)
     assert (first.replayed, [a.id for a in first.accepted]) == (False, ["a", "b"])

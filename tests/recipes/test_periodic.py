@@ -8,17 +8,36 @@ from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 import periodic
 from duey import Discard
 from duey.config import Settings
+from duey.model.event import OutboxOwner
+from duey.monitor.history import History, ownership
 from tests.support import rows
 
 
+class Storage:
+    """The part of the queue's storage that a backup asks."""
+
+    owner: OutboxOwner | None = None
+
+    def outbox_owner(self) -> OutboxOwner | None:
+        return self.owner
+
+
 @pytest.fixture
-def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+def storage(monkeypatch: pytest.MonkeyPatch) -> Storage:
+    made = Storage()
+    monkeypatch.setattr(periodic, "huey", SimpleNamespace(storage=made))
+    return made
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, storage: Storage) -> Settings:
     data = tmp_path / "data"
     data.mkdir()
     given = periodic.settings
@@ -88,13 +107,27 @@ def test_what_is_on_a_server_is_named_and_what_is_on_another_host_is_missed(
     there = "postgresql://duey:hunter2@db/duey"
     with_("redis", settings.monitor.database, there)
     got = periodic.nightly_backup.call_local()
-    assert (set(got["bytes"]), got["not_copied"]) == ({"monitor.db"}, ["queue", "access"])
+    assert (set(got["bytes"]), set(got["not_copied"])) == ({"monitor.db"}, {"queue", "access"})
     with_("redis", "sqlite:////srv/elsewhere.db", there)
     with pytest.raises(Discard, match=r"expected /srv/elsewhere\.db, found none on this host: let the host of the web"):
         periodic.nightly_backup.call_local()
     with_("redis", there, there)
     got = periodic.nightly_backup.call_local()
-    assert got == {"folder": None, "bytes": {}, "not_copied": ["queue", "monitor", "access"], "removed": []}
+    assert (got["folder"], got["bytes"], set(got["not_copied"])) == (None, {}, {"queue", "monitor", "access"})
+    with_("redis", settings.monitor.database, "sqlite:////srv/elsewhere.db")
+    got = periodic.nightly_backup.call_local()
+    assert got["not_copied"]["access"] == "there is no /srv/elsewhere.db on this host" and got["host"]
+
+
+def test_a_history_that_is_not_recorded_is_no_backup(settings: Settings, storage: Storage) -> None:
+    database = History(settings.monitor.database.replace("books", "true"), settings.monitor).database
+    changed = replace(settings, monitor=replace(settings.monitor, database=f"sqlite:///{database.path}"))
+    periodic.settings = changed
+    storage.owner = OutboxOwner(ownership.identity(database), "web:/srv/monitor.db", 1, 0.0)
+    assert "monitor.db" in periodic.nightly_backup.call_local()["bytes"], "by whatever name the host goes"
+    storage.owner = storage.owner._replace(history="0" * 13)
+    with pytest.raises(Discard, match=r"expected the history that is recorded, found web:/srv/monitor\.db, and not "):
+        periodic.nightly_backup.call_local()
 
 
 @rows("url", ["", "https://hc-ping.com/eb095278"])

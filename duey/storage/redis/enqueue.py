@@ -45,11 +45,12 @@ def enqueue_jobs(
         return server.run("enqueue_plain", *words, durable=True)
 
     def send_full(again: bool) -> Any:
-        key, fingerprint = "", ""
+        key, former, fingerprint = "", "", ""
         if idempotency:
             key, fingerprint = idempotency_key(idempotency.token, idempotency.key), idempotency.fingerprint
+            former = idempotency.former and idempotency_key(idempotency.former, idempotency.key)
         return server.run(
-            "enqueue_jobs", now, int(again), max_pending, key, fingerprint, now - KEY_LIFE_S, KEPT_S,
+            "enqueue_jobs", now, int(again), max_pending, key, former, fingerprint, now - KEY_LIFE_S, KEPT_S,
             *(words or codec.jobs_words(jobs, now)), *end_words(server, ends, ttl), durable=True,
         )  # fmt: skip
 

@@ -81,7 +81,7 @@ def enqueue_jobs(
     if idempotency:
         con.execute(
             "insert or replace into idempotency values (?, ?, ?, ?, ?)",
-            (*idempotency, json.dumps([a.id for a in accepted]), clock.now()),
+            (*idempotency[:3], json.dumps([a.id for a in accepted]), clock.now()),
         )
     return EnqueueResult(accepted)
 
@@ -97,14 +97,17 @@ def waiting(con: sqlite3.Connection, at_most: int) -> int:
 
 def replay(con: sqlite3.Connection, idempotency: Idempotency) -> EnqueueResult | None:
     """The earlier answer for this idempotency key, if there is one. Raises KeyReused if it came with other jobs."""
-    row = con.execute(
-        "select fingerprint, ids from idempotency where token = ? and key = ? and at > ?",
-        (idempotency.token, idempotency.key, clock.now() - KEY_LIFE_S),
-    ).fetchone()
+    token, key, fingerprint, former = idempotency
+    query = "select fingerprint, ids from idempotency where token = ? and key = ? and at > ?"
+    row = con.execute(query, (token, key, clock.now() - KEY_LIFE_S)).fetchone()
+    if row is not None and row[0] != fingerprint:
+        raise errors.KeyReused(key)
+    if row is None and former:
+        row = con.execute(
+            f"{query} and fingerprint = ?", (former, key, clock.now() - KEY_LIFE_S, fingerprint)
+        ).fetchone()
     if row is None:
         return None
-    if row[0] != idempotency.fingerprint:
-        raise errors.KeyReused(idempotency.key)
     return EnqueueResult(tuple(EnqueuedJob(job_id, False) for job_id in json.loads(row[1])), True)
 
 

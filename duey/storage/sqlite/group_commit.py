@@ -122,8 +122,8 @@ class EnqueueCommit:
 
 MOST = 16  # jobs; each number of rows needs a statement of its own, which the connection keeps prepared
 KEY = "token, key, fingerprint, ids, at"
-COLUMNS = (*JobRecord._fields[:STATED], *(f"key_{name}" for name in KEY.split(", ")))
-NO_KEY = (None,) * len(KEY.split(", "))
+COLUMNS = (*JobRecord._fields[:STATED], *(f"key_{name}" for name in KEY.split(", ")), "key_former")
+NO_KEY = (None,) * (len(KEY.split(", ")) + 1)
 NONE_MISSING = (False,) * len(COLUMNS)
 PAYLOAD = COLUMNS.index("payload")
 
@@ -131,6 +131,7 @@ ON_THE_CONNECTION = (
     f"create temp view new_jobs ({', '.join(COLUMNS)}) as select {', '.join(['null'] * len(COLUMNS))}",
     f"create temp trigger new_jobs_accept instead of insert on new_jobs begin {inbox.ACCEPT} end",
     f"""create temp trigger new_jobs_key instead of insert on new_jobs when new.key_token is not null begin
+        select raise(abort, 'known') from idempotency where token = new.key_former and key = new.key_key;
         insert into idempotency ({KEY}) values ({", ".join(f"new.key_{name}" for name in KEY.split(", "))}); end""",
 )
 
@@ -161,7 +162,11 @@ def enqueue_at_once(
         count += len(jobs)
         if not jobs or max_pending or count > MOST:
             return None
-        key = NO_KEY if idempotency is None else (*idempotency, json.dumps([job.id for job in jobs]), now)
+        key = (
+            NO_KEY
+            if idempotency is None
+            else (*idempotency[:3], json.dumps([job.id for job in jobs]), now, idempotency.former)
+        )
         for job in jobs:
             if job.unique_key is not None or job.eta != job.eta:  # NaN has no place in an order
                 return None

@@ -1,17 +1,17 @@
 -- uses: places wakeup limits insert settle
 -- Accepts all jobs or none. Everything is checked before anything is written, because Redis does not roll back a script
 -- that stops halfway.
--- Arguments: now, again, max_pending, idempotency key (or empty), fingerprint, since, life_s, count, the jobs, how many
--- waiting jobs end in favour of these, and for each of them: id, place, token, m, end (as they were read), the token to
--- end it under, the outcome. again = 1: an earlier attempt may have arrived; what it stored counts as stored by this
--- one.
+-- Arguments: now, again, max_pending, idempotency key (or empty), as older versions called it (or empty), fingerprint,
+-- since, life_s, count, the jobs, how many waiting jobs end in favour of these, and for each of them: id, place, token, m,
+-- end (as they were read), the token to end it under, the outcome. again = 1: an earlier attempt may have arrived; what it
+-- stored counts as stored by this one.
 -- Returns one of: ok + letters + holders; replayed + ids; reused; pending; ended + id + state; refused + unique key +
 -- holder; replace + ids of the jobs that must end first. Letters: 1 stored; 0 existed already; h its unique key is held
 -- by the next holder.
 
 local now, again, max_pending, idem = ARGV[1], ARGV[2] == '1', tonumber(ARGV[3]), ARGV[4]
-local fingerprint, since, life_s, count = ARGV[5], tonumber(ARGV[6]), ARGV[7], tonumber(ARGV[8])
-local first, last = 9, 8 + JOB * count
+local former, fingerprint, since, life_s, count = ARGV[5], ARGV[6], tonumber(ARGV[7]), ARGV[8], tonumber(ARGV[9])
+local first, last = 10, 9 + JOB * count
 
 local stored_before, before = {}, 0
 if again then
@@ -26,15 +26,18 @@ if again then
   end
 end
 
+-- What was answered to a request with this key.
+local function answered(key)
+  local known = call('GET', P .. key)
+  known = known and cjson.decode(known)
+  return known and tonumber(known[2]) > since and known
+end
+
 if idem ~= '' and before < count then
-  local known = call('GET', P .. idem)
-  if known then
-    known = cjson.decode(known)
-    if tonumber(known[2]) > since then
-      if known[1] ~= fingerprint then return {'reused'} end
-      return {'replayed', unpack(known[3])}
-    end
-  end
+  local known = answered(idem)
+  if known and known[1] ~= fingerprint then return {'reused'} end
+  known = known or former ~= '' and answered(former)
+  if known and known[1] == fingerprint then return {'replayed', unpack(known[3])} end
 end
 
 if max_pending > 0 and before < count then
