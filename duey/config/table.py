@@ -170,7 +170,8 @@ class Monitor:
     backlog_rows: int = key(
         "1000000",
         read.whole(1),
-        "with more unrecorded events than this, successful jobs are only counted, not recorded one by one",
+        "with more unrecorded events than this, successful jobs are only counted, not recorded one by one; with "
+        "twice as many, the oldest events are dropped",
     )
     retention_days: float = key("30", read.number(0, "days"), "jobs that ended longer ago are removed")
     retention_rows: int = key("1000000", read.whole(1), "the history keeps at most so many jobs")

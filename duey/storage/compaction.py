@@ -3,8 +3,9 @@
 Above `[monitor] backlog_rows` unread events, the oldest successes are replaced by counts. The two events of a job that
 was done at its first attempt, without log lines, are removed, and one `counted` event for its task and minute says how
 many jobs there were and how long they waited and ran; what they used is lost. Events of jobs that failed, were retried
-or canceled, or logged something are kept. Every consumer compacts, so the bound holds without a web process; two that
-compact at the same time count nothing twice.
+or canceled, or logged something are kept, as long as there are at most twice as many. Above that the oldest are
+dropped, because a job that has ended is kept as long as its events are, and a storage that is full accepts nothing.
+Every consumer compacts, so the bound holds without a web process; two that do it at the same time count nothing twice.
 
 The oldest UNTOUCHED events are left alone, because a recorder may have read some of them and they must not be counted
 as well. Each event behind them is examined once, in order.
@@ -13,6 +14,7 @@ as well. Each event behind them is examined once, in order.
 from __future__ import annotations
 
 import json
+import logging
 from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -20,6 +22,7 @@ from typing import NamedTuple, Protocol
 
 from duey.model.event import DONE, ENQUEUED
 
+logger = logging.getLogger("duey.storage")
 UNTOUCHED = 2500  # more than a recorder reads at a time
 STEP = 5000  # events read at a time
 PAIRS = 250  # jobs compacted in one transaction
@@ -88,6 +91,9 @@ class Source(Protocol):
         Returns how many jobs still had them.
         """
 
+    def drop(self, most: int, untouched: int) -> int:
+        """Remove up to `most` of the oldest events, without the `untouched` oldest of all. Returns how many."""
+
 
 class Backlog:
     """Keeps the events of one storage bounded. For one thread."""
@@ -110,13 +116,23 @@ class Backlog:
         for _ in range(TURNS):
             is_end = not self._pairs and not self._read_more()
             some = self._pairs[: min(PAIRS, (excess + 1) // 2)]
-            if is_end and not some:
-                return False  # nothing that can be compacted; later events are examined next time
+            if is_end and not some:  # nothing that can be compacted; later events are examined next time
+                return self._drop(excess - self._most)
             self._pairs = self._pairs[len(some) :]
             excess -= 2 * self._source.compact(some, UNTOUCHED) if some else 0
             if excess <= 0:
                 break
         return True
+
+    def _drop(self, excess: int) -> bool:
+        """Remove the oldest events that are too many even for those that are kept. True if there is more to do."""
+        dropped = self._source.drop(min(excess, STEP), UNTOUCHED) if excess > 0 else 0
+        if dropped:
+            logger.warning(
+                "%d events were dropped that nobody had recorded: expected at most twice [monitor] backlog_rows, "
+                "found %d more: start a web process or `duey record`", dropped, excess,
+            )  # fmt: skip
+        return 0 < dropped < excess
 
     def _read_more(self) -> bool:
         """Pair the next events. True if there are more behind them."""

@@ -18,7 +18,7 @@ from tests.support import rounds, wait_until
 CUT = 30  # jobs that are accepted before what is lost, and as many meanwhile
 
 
-@pytest.fixture(params=[pytest.param(running_pair, marks=pytest.mark.soak), running_logged])
+@pytest.fixture(params=[running_logged, running_pair] if SOAK else [running_logged])
 def redis_that_loses(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Pair | Logged]:
     with request.param(tmp_path) as made:
         yield made
@@ -31,6 +31,7 @@ def deployment(redis_that_loses: Pair | Logged, tmp_path: Path) -> Iterator[Depl
     made.close()
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("kind", KINDS if SOAK else KINDS[:1])
 def test_what_redis_loses_leaves_nothing_stuck(deployment: Deployment, redis_that_loses: Pair | Logged, kind: str):
     consumers = [deployment.consumer(2, kind) for _ in range(2)]

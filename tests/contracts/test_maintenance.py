@@ -38,10 +38,6 @@ def test_an_ended_job_goes_when_its_result_has_expired_and_the_history_has_read_
         hand.work(outcome)
     storage.enqueue_jobs(jobs("a"))
     began = clock.at
-    clock.at = began + LONG_S
-    keep(storage)
-    assert state(storage, "done") == "done", "nobody has read of it"
-    clock.at = began
     read_history(storage)
     for outcomes, kept_s in ((short, 100), (("failed",), DAY_S)):
         clock.at = began + kept_s - 1
@@ -53,6 +49,20 @@ def test_an_ended_job_goes_when_its_result_has_expired_and_the_history_has_read_
             outcomes
         )
     assert (storage.result_store_size(), state(storage, "a")) == (0, "queued")
+
+
+def test_an_ended_job_of_which_nobody_has_read_stays(storage, clock, hand):
+    """It does not hold up those behind it."""
+    storage.enqueue_jobs(jobs("abc"))
+    for _ in range(3):
+        hand.work()
+    clock.advance(LONG_S)
+    keep(storage, 1)
+    assert [state(storage, each) for each in "abc"] == ["done"] * 3
+    read_history(storage)
+    clock.advance(61)
+    keep(storage, 1)
+    assert [state(storage, each) for each in "abc"] == [None] * 3
 
 
 def test_what_has_not_ended_never_goes(storage, clock, hand):

@@ -21,6 +21,7 @@ def status(cli_context: CliContext, options: argparse.Namespace) -> int:
     the overview says: failed jobs and missed runs of 24 h, open incidents, jobs that no consumer will run. With
     --ready that is 0, for scripts that wait until it is ready.
     """
+    from duey.monitor.web.display.formats import plural
     from duey.monitor.web.display.healthy import BAD, judge
     from duey.monitor.web.situation import Reader
 
@@ -39,9 +40,12 @@ def status(cli_context: CliContext, options: argparse.Namespace) -> int:
             "workers": [each.id for each in found.serving], "incidents": list(found.incidents),
         })  # fmt: skip
     else:
-        silent_s = cli_context.settings.consumer.silent_s
-        for line in lines_of(found, problems, sentence if judged.level == BAD else "", silent_s):
+        settings = cli_context.settings
+        for line in lines_of(found, problems, sentence if judged.level == BAD else "", settings.consumer.silent_s):
             echo(line)
+        if found.counts is not None and found.counts.events:
+            most = 2 * settings.monitor.backlog_rows
+            echo(f"{plural(found.counts.events, 'event')} of at most {most:,} wait for the history")
         if cli_context.huey.storage.backend == "redis":
             echo(f"storage: {where(cli_context.huey.storage)}")
         alerts.show_state(cli_context)

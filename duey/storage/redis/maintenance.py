@@ -62,10 +62,10 @@ class RedisMaintenance(Maintenance):
         return [each.decode() for each, since in in_pairs(found) if float(since) <= instant]
 
     def run_maintenance(self, limit: int = 1000) -> bool:
-        more = bool(self.server.run("maintenance", clock.now(), limit, again=True))
+        more = self.backlog.relieve()  # first, so that jobs whose events are compacted can be removed
         self.server.run("recheck", clock.now(), "")
         unblock_unpaused(self.server)
-        return self.backlog.relieve() or more
+        return bool(self.server.run("maintenance", clock.now(), limit, again=True)) or more
 
     # for Huey
 

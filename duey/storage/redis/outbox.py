@@ -104,6 +104,9 @@ class RedisBacklog:
         numbers: Iterable[int] = (number for pair in pairs for number in pair)
         return int(self._server.run("compact", untouched, *numbers))
 
+    def drop(self, most: int, untouched: int) -> int:
+        return int(self._server.run("drop_oldest", untouched, min(most, STEP)))
+
 
 def seen(entry: Sequence[Any]) -> Seen:
     """The event of an entry of the stream."""

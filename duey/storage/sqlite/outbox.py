@@ -83,6 +83,7 @@ def _check(con: sqlite3.Connection, term: int) -> None:
         raise OutboxLost
 
 
+DROP = "delete from outbox where seq in (select seq from outbox order by seq limit ? offset ?)"
 HEAD = "select seq from outbox order by seq limit 1 offset ?"
 # A detail that holds only what the attempt used is two numbers, and has a single comma.
 LOOK = """select seq, job, kind, attempt = 1 and started_at is not null
@@ -126,3 +127,7 @@ class SqliteBacklog:
                 [(0, COUNTED, manual_token(con), each.at, None, 0, each.as_detail()) for each in tally(jobs)],
             )
         return len(jobs)
+
+    def drop(self, most: int, untouched: int) -> int:
+        with self._db.write("relaxed") as con:
+            return con.execute(DROP, (most, untouched)).rowcount

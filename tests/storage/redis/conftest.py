@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,8 +27,8 @@ def open_storage(redis_server: RedisServer, tmp_path: Path) -> Iterator[Open]:
     (tmp_path / "config.ini").touch()
     huey = duey.build(load(tmp_path / "config.ini", {}))
 
-    def open_one(url: str = redis_server.url, name: str = name, host: str = "") -> RedisStorage:
-        storage = RedisStorage(name, url=url)
+    def open_one(url: str = redis_server.url, name: str = name, host: str = "", **options: Any) -> RedisStorage:
+        storage = RedisStorage(name, url=url, **options)
         with_lifecycle(storage, huey)
         if host:
             storage.folder = tmp_path / host

@@ -29,6 +29,24 @@ if (call('HGET', P .. 'outbox_owner', 'term') or '0') ~= ARGV[1] then return 0 e
 call('XDEL', P .. 'outbox', unpack(ARGV, 2))
 return 1
 
+-- script: drop_oldest
+-- uses: full places
+-- Removes events of which there are too many. Arguments: how many of the oldest are left alone, how many behind them are
+-- removed. Returns how many were.
+
+local left_alone, most = tonumber(ARGV[1]), tonumber(ARGV[2])
+local gone = {}
+for i, entry in ipairs(call('XRANGE', P .. 'outbox', '-', '+', 'COUNT', left_alone + most)) do
+  if i > left_alone then
+    gone[#gone + 1] = entry[1]
+    local key = job_key(entry[2][2])
+    local ended_by = call('HGET', key, 'ev')
+    if ended_by and ended_by .. '-0' == entry[1] then call('HSET', key, 'ev', '0') end  -- it may be removed now
+  end
+end
+call_many('XDEL', P .. 'outbox', gone)
+return #gone
+
 -- script: get_job
 -- uses: places job
 -- Returns one job, what follows its end, how many consumers died with it, and what its worker runs (or nothing).
