@@ -124,9 +124,10 @@ class Server(Database, postgres_database.PostgresDatabase):
     def where(self) -> str:
         """By the identity of the server, which has another address on another host."""
         if not self._where:
-            with self.reading() as db:
-                (may_ask,) = db.execute_sql(MAY_ASK).fetchone()
-                (server,) = db.execute_sql(SERVER).fetchone() if may_ask else (self.place,)
+            # Beside the tables, which whoever only asks must not make.
+            with self.named_errors(), self.connect_alone() as connection:
+                (may_ask,) = connection.execute(MAY_ASK).fetchone()
+                (server,) = connection.execute(SERVER).fetchone() if may_ask else (self.place,)
             self._where = f"{self._name} (schema {self.schema_name}) of the PostgreSQL server {server}"
         return self._where
 

@@ -12,8 +12,10 @@ import pytest
 from tests.acceptance.conftest import Make
 from tests.acceptance.deployment import Deployment
 from tests.acceptance.http_client import Client, shown
+from tests.acceptance.processes import kill
 from tests.acceptance.variants import redis_only
 from tests.monitor.web.client import Answer, Browser
+from tests.support import wait_until
 
 pytestmark = redis_only
 LOGIN_ATTEMPTS = 4
@@ -45,6 +47,7 @@ def webs(make: Make, postgres: str) -> list[Deployment]:
     """Two, each with a folder of its own."""
     shared = {
         "storage": {"name": f"two-webs-{uuid.uuid4().hex[:8]}"},
+        "monitor": {"database": postgres},
         "auth": {"database": postgres, "login_attempts": LOGIN_ATTEMPTS},
     }
     return [make(shared) for _ in range(2)]
@@ -66,6 +69,8 @@ def test_what_one_web_knows_the_other_knows(webs: list[Deployment]) -> None:
     webs[1].consumer(1)
     webs[0].wait_ended([webs[0].control.job(each) for each in ids])
     assert {clients[n % 2].get(f"/api/jobs/{each}").body["state"] for n, each in enumerate(ids)} == {"done"}
+    for client in clients:
+        wait_until(lambda client=client: recorded(client) == set(ids), 30, "each web lists what either has accepted")
 
     secret = webs[0].manage("token", "create", "ci", "--scope", "enqueue")[0].split()[-1]
     clients = [Client(port, secret) for port in ports]
@@ -86,3 +91,14 @@ def test_what_one_web_knows_the_other_knows(webs: list[Deployment]) -> None:
     assert statuses == [403] * LOGIN_ATTEMPTS + [429] * 2, "attempts are counted over both"
     actions = [json.loads(line)["action"] for line in webs[0].manage("audit", "--format", "json")[0].splitlines()]
     assert {"create token", "revoke token", "log in", "log out", "lock out"} <= set(actions)
+
+    for pid in processes[0].pids():
+        kill(pid)
+    client = Client(ports[1], shown(printed, "token"))
+    last = client.post("/api/jobs", {"task": "note", "args": [100]}).body["id"]
+    wait_until(lambda: last in recorded(client), 30, "the web that is left records")
+
+
+def recorded(client: Client) -> set[str]:
+    """The ids of the jobs that the history of a web lists as done."""
+    return {each["id"] for each in client.get("/api/jobs?state=done&limit=100").body["jobs"]}

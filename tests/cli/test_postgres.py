@@ -1,4 +1,4 @@
-"""Commands of a service whose accounts are on PostgreSQL: what they do there, and what they leave to pg_dump."""
+"""Commands of a service with accounts and history on PostgreSQL: what they do, and what they leave to pg_dump."""
 
 from __future__ import annotations
 
@@ -37,9 +37,10 @@ def manage(tmp_path: Path) -> Callable[..., list[Ran]]:
     return run
 
 
-def configure(folder: Path, url: str, more: str = "") -> None:
+def configure(folder: Path, url: str, *sections: str) -> None:
     (folder / "url").write_text(f"{url}\n")
-    (folder / "config.ini").write_text(f"[tasks]\nmodules = jobs\n[auth]\ndatabase_file = url\n{more}")
+    text = "".join(f"[{section}]\ndatabase_file = url\n" for section in sections or ("auth", "monitor"))
+    (folder / "config.ini").write_text(f"[tasks]\nmodules = jobs\n{text}")
 
 
 def test_each_command_does_its_part_and_says_what_is_left(
@@ -51,12 +52,14 @@ def test_each_command_does_its_part_and_says_what_is_left(
         ["check"], ["user", "add", "ana", "--role", "admin"], ["check"], ["enqueue", "add", "1", "2"],
         ["backup", copies], ["restore", copies], ["user", "list"], ["status", "--ready"], ["audit", "--format", "json"],
     )  # fmt: skip
-    assert check[0] == 0 and "(schema duey_access): none yet, the next start makes it" in check[1]
+    for schema in ("duey_access", "duey_history"):
+        assert check[0] == 0 and f"(schema {schema}): none yet, the next start makes it" in check[1]
     assert added[0] == 0 and "(schema duey_access): schema " in checked[1]
     assert (enqueued[0], backup[0], restore[0]) == (0, 0, 0)
-    assert "access: not copied, it is in postgresql://127.0.0.1:" in backup[1]
+    for role in ("access", "monitor"):
+        assert f"{role}: not copied, it is in postgresql://127.0.0.1:" in backup[1]
+        assert f"{role}: not restored, it is in postgresql://127.0.0.1:" in restore[1]
     assert "pg_dump --schema=duey_access copies it" in backup[1] and "queue: restored" in restore[1]
-    assert "access: not restored, it is in postgresql://127.0.0.1:" in restore[1]
     assert sorted(path.name for path in Path(copies).iterdir()) == ["backup.json", "queue.db"]
     assert "ana\tadmin" in users[1] and "no consumer is running" in status[2]
     actions = [json.loads(line)["action"] for line in audit[1].splitlines()]
@@ -67,7 +70,10 @@ def test_what_cannot_be_used_is_said_in_a_sentence(
     manage: Callable[..., list[Ran]], tmp_path: Path, postgres: str, postgres_server: PostgresServer
 ) -> None:
     nobody = f"postgresql://duey:pass%20word@127.0.0.1:{free_port()}/duey"
-    configure(tmp_path, nobody)
+    configure(tmp_path, nobody, "monitor")
+    for code, _, err in manage(["check"], ["status", "--ready"], ["jobs"]):
+        assert code == 1 and "the history postgresql://" in err and "cannot be reached (Connection refused)" in err
+    configure(tmp_path, nobody, "auth")
     for code, _, err in manage(["check"], ["user", "list"], ["audit"], ["status", "--ready"]):
         assert code == 1 and "cannot be reached (Connection refused): start its server" in err
     settings = load(tmp_path / "config.ini", {})
@@ -77,7 +83,7 @@ def test_what_cannot_be_used_is_said_in_a_sentence(
     assert (warned.level, failed.level) == (WARN, FAIL) and "pg_dump" in warned.text
 
     name = postgres.rpartition("/")[2]
-    configure(tmp_path, postgres)
+    configure(tmp_path, postgres, "auth")
     (found,) = reach.postgresql(load(tmp_path / "config.ini", {}))
     assert (found.level, "none yet" in found.text) == (OK, True)
     postgres_server.sql(f"ALTER DATABASE {name} OWNER TO postgres")

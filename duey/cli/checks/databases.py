@@ -69,7 +69,7 @@ def files(settings: Any) -> Iterator[Database]:
 
 
 def servers(settings: Any) -> Iterator[Database]:
-    """Those on PostgreSQL. Raises AccessUnavailable for one that a start could not use."""
+    """Those on PostgreSQL. Raises AccessUnavailable or HistoryUnavailable for one that a start could not use."""
     for role, database in on_servers(settings).items():
         yield Database(role, database.place, *database.look())
 

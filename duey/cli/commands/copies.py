@@ -46,9 +46,11 @@ def databases(settings: Any) -> dict[str, Path]:
 
 def on_servers(settings: Any) -> dict[str, Any]:
     """The databases of the service on PostgreSQL by role. They connect at their first use."""
-    from duey.monitor.access.database import database
+    from duey.monitor.access import database as access
+    from duey.monitor.history import database as history
 
-    return {} if sqlite_path(settings.auth.database) else {"access": database(settings.auth.database)}
+    makes = {"monitor": (history.database, settings.monitor), "access": (access.database, settings.auth)}
+    return {role: make(of.database) for role, (make, of) in makes.items() if not sqlite_path(of.database)}
 
 
 NO_FILES = "no database of this service is a file"
@@ -73,7 +75,7 @@ def backup(cli_context: CliContext, options: argparse.Namespace) -> None:
         echo(f"{role}: not copied, it is in {database.place}: pg_dump --schema={database.schema_name} copies it")
     if cli_context.settings.storage.backend == "redis":
         echo("queue: it is in Redis, whose own files (appendonly, RDB) are its backup")
-    if "monitor.db" in sizes:
+    if "monitor.db" in sizes or (sizes and not sqlite_path(cli_context.settings.monitor.database)):
         _note(cli_context)
     cli_context.audit("backup", str(folder))
 
