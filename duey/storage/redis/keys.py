@@ -58,6 +58,7 @@ A job is in exactly one place, and `job:ID` says which. Everything that changes 
 | recorders | zset | where histories are recorded, also by versions that know no owner, by when that was noted last |
 | move | string | JSON: what is known of a move (duey.storage.transfer.Marker) |
 | fence | string | only while the queue was moved away or is being moved: the sentence by which scripts refuse to run |
+| replicated | string | 1: written again by whoever waits for replicas, so that WAIT counts from then on |
 | nothing | - | deleted by scripts that must not be refused for want of memory; never there |
 | kv, kv_gone | hash, zset | Huey's key/value store; when a key may be removed |
 | revocations | hash | revocations: `r:ID`, `rt:TASK` |

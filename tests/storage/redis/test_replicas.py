@@ -67,6 +67,9 @@ def test_too_few_replicas_are_said(pair: Replicated, storage: RedisStorage) -> N
                 storage.enqueue_jobs(more)
             assert caught.value.stored is None
         assert [state(storage, each) for each in "abcd"] == ["queued"] * 4
+        storage.server.close()  # a connection that has changed nothing yet
+        with pytest.raises(errors.StorageUnavailable, match="has it, but 0 of its replicas"):
+            storage.enqueue_jobs([job("d", unique_key="k")])
     assert not storage.enqueue_jobs([job("d", unique_key="k")]).accepted[0].fresh
     with redis.Redis(port=pair.servers[1].port) as replica:
         assert replica.zcard(storage.server.key("live")) == 4

@@ -138,8 +138,10 @@ class Server:
     def _replicated(self, command: bytes, again: bool) -> Any:
         """Send a command, and return its answer once the replicas have what it changed. Raises NotReplicated if too
         few of them have it within WAIT_S."""
-        # The same connection waits for it: WAIT concerns what was done before the last command of its connection.
-        wait = b"*3\r\n%b" % packed((b"WAIT", self.replicas, int(WAIT_S * 1000)))
+        # WAIT concerns what was done before the last change of its own connection (of older servers: before the last
+        # command), and the command changes nothing if an earlier attempt has done so.
+        change = b"*3\r\n%b" % packed((b"SET", self.key("replicated"), 1))
+        wait = change + b"*3\r\n%b" % packed((b"WAIT", self.replicas, int(WAIT_S * 1000)))
         answer, reached = self._ask(command + wait, again, read_with_count)
         if reached < self.replicas:
             self.connections.look()  # it may be a former primary

@@ -51,12 +51,16 @@ class Facts:
         return self._info.get("role") == "slave"
 
     @property
+    def _mode(self) -> str | None:
+        return self._info.get("redis_mode") or self._info.get("server_mode")  # as Valkey calls it
+
+    @property
     def is_sentinel(self) -> bool:
-        return self._info.get("redis_mode") == "sentinel"
+        return self._mode == "sentinel"
 
     @property
     def in_cluster(self) -> bool:
-        return self._info.get("redis_mode") == "cluster"
+        return self._mode == "cluster"
 
     def problems(self, at: str, replicas: int = 0) -> list[str]:
         """Why it accepts nothing now. `replicas`: as [storage] replicas."""

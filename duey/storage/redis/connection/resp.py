@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Any
 
 from redis import exceptions
@@ -42,18 +41,18 @@ def short_answer(connection: Any, command: bytes) -> int | None:
 
 
 def read_with_count(connection: Any) -> tuple[Any, int]:
-    """The answers of a command and of the WAIT after it: how many replicas have what the command changed. Raises the
-    error of the command."""
-    answer, failed, reached = None, None, 0
-    try:
-        answer = connection.read_response()
-    except exceptions.ResponseError as exc:
-        failed = exc
-    with suppress(exceptions.ResponseError):  # it has become a replica in between
-        reached = int(connection.read_response())
-    if failed is not None:
-        raise failed
-    return answer, reached
+    """The answers of a command, and of the SET and WAIT after it: how many replicas have what the command changed.
+    Raises the error of the command."""
+    answers: list[Any] = []
+    for _ in range(3):
+        try:
+            answers.append(connection.read_response())
+        except exceptions.ResponseError as exc:  # of SET or WAIT: it has become a replica in between
+            answers.append(exc)
+    answer, change, reached = answers
+    if isinstance(answer, Exception):
+        raise answer
+    return answer, 0 if isinstance(change, Exception) or isinstance(reached, Exception) else int(reached)
 
 
 def in_pairs(answer: Any) -> list[Any]:
