@@ -41,7 +41,7 @@ from duey.storage.values import KEY_LIFE_S
 
 NAMES = {  # of sections, for people
     "parts": "parts of chords", "unique": "unique keys", "limits": "states of limits", "slots": "occurrences",
-    "values": "stored values", "idempotency": "idempotency keys", "scheduler": "notes of the scheduler",
+    "values": "stored values", "idempotency": "idempotency keys", "scheduler": "notes of scheduler and recorder",
 }  # fmt: skip
 LOOK_S = 0.1
 RESCUE_S = 1.0

@@ -109,6 +109,7 @@ class World:
         self.numbers = iter(range(1, 10**9))
         self._told = 0
         self.drills: list[float] = []
+        self.elsewhere = ""  # that another history is recorded
         self.runbooks: dict[str, str] = {}
         self.peers = Peers((), lambda: True, clock)
         self.set()
@@ -132,7 +133,7 @@ class World:
             ),
             Planner(self.channels, self.options.cap_per_hour, PLACE), self,  # type: ignore[arg-type]
             self.options, PLACE, Lease(self.folder / "alerts.lock"), lambda: self.drills.append(self.clock()),
-            self.clock,
+            self.clock, lambda: self.elsewhere,
         )  # fmt: skip
 
     def wake(self) -> None: ...

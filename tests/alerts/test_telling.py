@@ -359,6 +359,24 @@ def test_one_process_evaluates(world: World) -> None:
     assert other.evaluator.leading
 
 
+def test_where_another_history_is_recorded_nothing_is_evaluated(world: World) -> None:
+    """What it would find is wrong: nothing is recorded there, so everything looks as if it had stopped."""
+    world.set(history_s=10)
+    world.control.events = 5
+    world.elsewhere = "the history of this queue is recorded at boreas:/srv/monitor.db"
+
+    def an_hour() -> list[str]:
+        for _ in range(2):
+            world.clock.advance(1800)
+            world.evaluator._next_at = 0.0
+            world.evaluator.turn()
+        return list(world.store.open())
+
+    assert an_hour() == [] and not world.evaluator.leading
+    world.elsewhere = ""
+    assert an_hour() == ["history"] and world.evaluator.leading
+
+
 def test_nothing_is_written_while_nothing_changes(world: World) -> None:
     wait_long(world)
     world.turn()

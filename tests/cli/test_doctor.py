@@ -174,6 +174,28 @@ def test_each_fault_has_its_line(folder: Path, tmp_path_factory: pytest.TempPath
         assert all("\n" not in each.text for each in found), case
 
 
+def test_the_host_that_records_is_named(folder: Path, redis_server: RedisServer) -> None:
+    name, data = f"t{folder.stat().st_ino}", folder / "data"
+    variables = {"DUEY_STORAGE_BACKEND": "redis", "DUEY_STORAGE_URL": redis_server.url, "DUEY_STORAGE_NAME": name}
+    settings = load(folder / "config.ini", variables)
+    client = redis.Redis.from_url(redis_server.url)
+    before, here = sorted(data.rglob("*")), f"{socket.gethostname()}:{(data / 'monitor.db').resolve()}"
+    for where, level, said in (
+        (None, OK, "nothing was recorded yet"),
+        (here, OK, "recorded here"),
+        ("boreas:/d/m.db", WARN, f"recorded at boreas:/d/m.db, last at 2033-05-18T03:33:20.000Z, not at {here}"),
+    ):  # fmt: skip
+        if where:
+            owner = {"history": "a" * 13, "where": where, "term": 1, "at": NOW}
+            client.hset(f"{redis_keys.prefix(name)}:outbox_owner", mapping=owner)
+        (found,) = reach.history(settings)
+        assert (found.level, said in found.text) == (level, True), found
+    (data / "monitor.db").unlink()
+    assert [each.level for each in reach.history(settings)] == [OK], "of a host that has no web"
+    assert sorted([*data.rglob("*"), data / "monitor.db"]) == before
+    client.close()
+
+
 def test_redis_is_asked_what_it_keeps_and_who_runs(
     folder: Path, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

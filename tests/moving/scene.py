@@ -111,3 +111,4 @@ def fill(storage: JobStorage) -> None:
     store.fire([Tick(row, now, slots, ())])
     store.note_alive(now - GAP_S - 1, "it was down")
     store.note_alive(now, "it was down")
+    storage.own_outbox("a" * 13, "atlas:/srv/monitor.db")

@@ -114,6 +114,8 @@ def test_everything_is_moved(pair, source, target):
     found = both.move()
     assert found.states == scene.STATES and found.sections == {name: len(content) for name, content in before.items()}
     assert both.contents(1) == before == both.contents(0), "the source keeps its data"
+    (owner, there) = (each.storage.outbox_owner() for each in both.hueys)
+    assert owner is not None and there == owner, "the same history is recorded"
     assert both.move() is None, "it is complete"
 
 
@@ -132,6 +134,7 @@ def test_the_source_is_closed_for_all_and_the_target_open(pair, source, target):
         lambda: storage.retry("a", None, 1) if source == "redis" else storage.pause("task", "t"),
         lambda: storage.schedule_store.remove("x") if source == "redis" else storage.put_data("k", b"v"),
         lambda: storage.schedule_store.note_alive(2e9, "why"),
+        lambda: storage.own_outbox("a" * 13, "atlas:/srv/monitor.db"),
         lambda: both.again(0),
     ):
         with pytest.raises(StorageMoved, match=f"was moved to {both.places[1].label.split(' ')[0]}"):

@@ -12,6 +12,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from duey.model.event import OutboxOwner
 from duey.model.job import ENDED, JobRecord
 from duey.storage.redis import codec
 from duey.storage.redis.outbox import OLD_KINDS
@@ -181,8 +182,13 @@ class ItemReader:
     def _scheduler(self) -> list[tuple[Any, ...]]:
         alive = self._redis.hget(self.key("meta"), "scheduler")
         gaps = [json.loads(text) for text in self._redis.lrange(self.key("gaps"), 0, -1)]
-        found: list[tuple[Any, ...]] = [("scheduler", float(alive))] if alive else []
-        return [*found, ("gaps", tuple((float(a), float(b), why) for a, b, why in gaps))] if gaps else found
+        history, where, term, at = self._redis.hmget(self.key("outbox_owner"), OutboxOwner._fields)
+        found: list[tuple[Any, ...]] = []
+        if gaps:
+            found.append(("gaps", tuple((float(a), float(b), why) for a, b, why in gaps)))
+        if history:
+            found.append(("outbox_owner", (history.decode(), where.decode(), int(term), float(at))))
+        return [*found, ("scheduler", float(alive))] if alive else found
 
     def _hash(self, name: str) -> Iterator[tuple[str, bytes]]:
         return ((field.decode(), value) for field, value in self._redis.hgetall(self.key(name)).items())

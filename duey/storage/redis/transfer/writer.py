@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from duey import clock
+from duey.model.event import OutboxOwner
 from duey.model.job import ENDED
 from duey.storage.redis import codec
 from duey.storage.redis.enqueue import KEPT_S
@@ -144,6 +145,8 @@ class ItemWriter:
         key, value = item
         if key == "scheduler":
             pipe.hset(self.key("meta"), "scheduler", value)
+        elif key == "outbox_owner":
+            pipe.hset(self.key("outbox_owner"), mapping=OutboxOwner(*value)._asdict())
         else:
             texts = [json.dumps([str(since), str(until), why]) for since, until, why in value]
             pipe.delete(self.key("gaps"))

@@ -35,7 +35,7 @@ ROWS = {
     "locks": "select key, value, expires_at from locks where worker is null",
     "counters": "select key, value from counters",
     "idempotency": "select token, key, fingerprint, ids, at from idempotency",
-    "scheduler": "select key, value from meta where key in ('gaps', 'scheduler')",
+    "scheduler": "select key, value from meta where key in ('gaps', 'outbox_owner', 'scheduler')",
 }
 STORE = {
     "parts": "insert or replace into chord_parts values (?, ?, ?)",
@@ -99,6 +99,8 @@ def shown(section: str, row: tuple[Any, ...]) -> tuple[Any, ...]:
     """An item of a row."""
     if section == "idempotency":
         return (*row[:3], tuple(json.loads(row[3])), row[4])
+    if section == "scheduler" and row[0] == "outbox_owner":
+        return "outbox_owner", tuple(json.loads(row[1]))
     if section == "scheduler" and row[0] == "gaps":
         return "gaps", tuple((float(since), float(until), why) for since, until, why in json.loads(row[1]))
     if section == "scheduler":
@@ -112,6 +114,6 @@ def stored(section: str, item: tuple[Any, ...]) -> tuple[Any, ...]:
         return (*item, clock.now())
     if section == "idempotency":
         return (*item[:3], json.dumps(item[3]), item[4])
-    if section == "scheduler" and item[0] == "gaps":
-        return "gaps", json.dumps(item[1])
+    if section == "scheduler" and item[0] != "scheduler":
+        return item[0], json.dumps(item[1])
     return item

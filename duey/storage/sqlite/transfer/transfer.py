@@ -40,7 +40,7 @@ from duey.storage.transfer import (
 
 BUSY_S = 15.0
 NEVER_FENCED = ("meta", "workers")  # a few keys of meta are; a worker may leave
-META = ("gaps", "hand", "scheduler")  # keys of meta that are copied
+META = ("gaps", "hand", "outbox_owner", "scheduler")  # keys of meta that are copied
 
 
 class SqliteTransfer(Transfer):
