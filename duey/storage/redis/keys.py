@@ -54,7 +54,7 @@ A job is in exactly one place, and `job:ID` says which. Everything that changes 
 | slot_times:NAME | zset | the due times of the slots, by themselves |
 | slots_waiting:NAME | zset | the due times of those that wait for the run before them, by themselves |
 | gaps | list | JSON [since, until, why] of the times in which no scheduler lived, oldest first |
-| outbox_owner | hash | history, where, term, at (clock of Redis): duey.model.event.OutboxOwner |
+| outbox_owner | hash | history, where, term, at: duey.model.event.OutboxOwner; read: mark of its last reading |
 | recorders | zset | where histories are recorded, also by versions that know no owner, by when that was noted last |
 | move | string | JSON: what is known of a move (duey.storage.transfer.Marker) |
 | fence | string | only while the queue was moved away or is being moved: the sentence by which scripts refuse to run |

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -23,11 +24,16 @@ class RedisOutbox(Outbox):
     """A part of RedisStorage."""
 
     server: Server
+    _read_mark = ""  # of the last reading by the owner's recorder
 
     def read_outbox(self, limit: int, term: int | None = None) -> list[EventRow]:
         """Events of jobs that were removed are removed, too."""
+        words: tuple[Any, ...] = ("", "")
+        if term is not None:
+            words = term, uuid.uuid4().hex
+            self._read_mark = words[1]
         while True:
-            answer = self.server.run("read_outbox", limit, BYTES_MAX, "" if term is None else term, again=True)
+            answer = self.server.run("read_outbox", limit, BYTES_MAX, *words, again=True)
             if answer is None:
                 raise OutboxLost
             removed, *found = answer
@@ -35,9 +41,10 @@ class RedisOutbox(Outbox):
                 return [row_of(each) for each in found]
 
     def delete_events(self, events: Sequence[Event | EventRow], term: int = 0) -> None:
+        """Nothing is removed if the server has lost what was read: it is read again."""
         for i in range(0, len(events), STEP):
             ids = (f"{e.seq}-0" for e in events[i : i + STEP])
-            if not self.server.run("delete_events", term, *ids, again=True):
+            if not self.server.run("delete_events", term, self._read_mark, *ids, again=True):
                 raise OutboxLost
 
     def own_outbox(self, history: str, where: str, take_over: bool = False) -> OutboxOwner:

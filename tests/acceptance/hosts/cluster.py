@@ -36,7 +36,7 @@ class Cluster:
         webs = [network.add(f"web{n}") for n in (1, 2)]
         self.balancer: Daemon = nginx_on(balancer, programs.nginx, folder / "lb", webs)
         settings: Section = {
-            "storage": {"backend": "redis", "name": NAME, "url": self.stores.url},
+            "storage": {"backend": "redis", "name": NAME, "url": self.stores.url, "replicas": 1},
             "tasks": {"modules": "workload, scheduled_tasks", "max_crashes": 10},
             "consumer": {"lease_s": lease_s, "heartbeat_s": lease_s / 5, "workers": WORKERS},
             "web": {"port": WEB_PORT, "host": "0.0.0.0", "trusted_proxy": balancer.address},

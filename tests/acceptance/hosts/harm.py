@@ -80,9 +80,13 @@ class HostHarm:
 
     # Redis: whatever it lost of its newest changes, any host may have to repeat
 
-    def fail_over(self) -> None:
+    def fail_over(self, follow: bool) -> None:
+        """By hand. `follow`: the former primary becomes a replica at once, so that jobs are acknowledged again."""
         with self._noted("", BACK_S):
+            server = self._site.stores.primary
             self._site.stores.fail_over()
+            if follow:
+                self._site.stores.follow(server)
 
     def kill_primary(self) -> None:
         """It comes back as a replica."""

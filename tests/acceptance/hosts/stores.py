@@ -62,6 +62,10 @@ class Stores:
 
         wait_until(done, 60, "there is another primary", every_s=0.05)
 
+    def follow(self, server: Daemon) -> None:
+        """Make it a replica of the primary now. The Sentinels would after some ten seconds."""
+        self.at(server, "REPLICAOF", self.primary.host.address, REDIS_PORT)
+
     def wait_another_than(self, server: Daemon) -> None:
         """Wait until the Sentinels have made another server the primary."""
         wait_until(lambda: self.primary is not server, 60, "there is another primary", every_s=0.05)

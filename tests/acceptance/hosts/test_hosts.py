@@ -16,7 +16,7 @@ from tests.support import rounds, wait_until
 
 def test_harm_to_hosts_loses_nothing(tmp_path: Path, programs: Programs) -> None:
     """A web and a consumer are killed, another consumer is cut off for longer than its lease, the clock of the third is
-    two hours ahead."""
+    two hours ahead, and a replica of Redis becomes the primary."""
     with cluster(tmp_path, programs, ahead_s=7200) as site:
         harm, (first, second, ahead) = HostHarm(site), site.consumers
         ahead.process.says("the clock of this machine is 7,200 s ahead of that of Redis")
@@ -30,6 +30,8 @@ def test_harm_to_hosts_loses_nothing(tmp_path: Path, programs: Programs) -> None
             second.process.says("was declared dead while it was alive: it registers again")
             harm.restart(site.webs[0])
             harm.restart(first)
+            harm.fail_over(follow=True)
+            stream.wait_for(20)
 
             harm.kill(ahead)
             gone_at = time.time()

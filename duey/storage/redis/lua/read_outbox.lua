@@ -1,9 +1,10 @@
--- uses: places job
+-- uses: full places job
 -- Returns the oldest events, joined with their jobs. Arguments: how many, how many bytes together (one event is
 -- always returned), and the term of the history that will record them (empty: they are only looked at). Returns nothing if
 -- another history owns them, else how many belonged to jobs that were removed (these events are removed too), then for each
 -- event: number, kind, event_json, detail, m, whether it includes the call (enqueued, retried, done), body (otherwise only
 -- its head), result (of done).
+-- The last argument is a mark of this reading, which deleting asks for: see delete_events.
 
 if ARGV[3] ~= '' and ARGV[3] ~= (call('HGET', P .. 'outbox_owner', 'term') or '0') then return false end
 local answer, bytes, stale = {0}, 0, {}
@@ -26,4 +27,5 @@ for _, entry in ipairs(call('XRANGE', P .. 'outbox', '-', '+', 'COUNT', ARGV[1])
 end
 call_many('XDEL', P .. 'outbox', stale)
 answer[1] = #stale
+if ARGV[3] ~= '' and #answer > 1 then call('HSET', P .. 'outbox_owner', 'read', ARGV[4]) end
 return answer

@@ -22,11 +22,15 @@ return call('HDEL', P .. 'kv', key) + call('HDEL', P .. 'revocations', key) + ca
 
 -- script: delete_events
 -- uses: full
--- Removes events that are recorded. Arguments: the term of the history that has recorded them, then their numbers. Returns
--- 1, or 0 and nothing is removed, if another history owns them.
+-- Removes events that are recorded. Arguments: the term of the history that has recorded them, the mark of the reading (empty
+-- if there is none), then their numbers. Returns 1; 0 and nothing is removed if another history owns them; 2 and nothing is
+-- removed if the server does not know of that reading. Then it lost its last changes (a failover, a log that was not synced),
+-- and other events may have these numbers now. Who knows of the reading has all that was read.
 
-if (call('HGET', P .. 'outbox_owner', 'term') or '0') ~= ARGV[1] then return 0 end
-call('XDEL', P .. 'outbox', unpack(ARGV, 2))
+local term, read = unpack(call('HMGET', P .. 'outbox_owner', 'term', 'read'))
+if (term or '0') ~= ARGV[1] then return 0 end
+if ARGV[2] ~= '' and read ~= ARGV[2] then return 2 end
+call('XDEL', P .. 'outbox', unpack(ARGV, 3))
 return 1
 
 -- script: drop_oldest
