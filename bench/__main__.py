@@ -50,6 +50,7 @@ MEASUREMENTS: dict[str, Callable[[Options], Section]] = {
     "masking": masking.measure,
     "megabyte": megabyte.measure,
     "history": history.measure,
+    "history_on_postgresql": history.measure_on_postgresql,
     "surroundings": surroundings.describe,
 }
 

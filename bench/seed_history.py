@@ -1,9 +1,9 @@
 """Fill the history with many jobs, through the recorder as it is, and time the pages and their queries on them.
 
-    python -m bench.seed_history [--jobs 1000000] [--file FILE] [--days 20] [--keep]
+    python -m bench.seed_history [--jobs 1000000] [--file FILE | --database URL] [--days 20] [--keep]
 
-FILE (a temporary one by default, kept with --keep) must not exist, or is one that this script made before: then
-nothing is added, and only pages and queries are timed.
+FILE (a temporary one by default, kept with --keep) must not exist, and the history of the database (postgresql://...)
+must be empty, or is one that this script made before: then nothing is added, and only pages and queries are timed.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import os
 import random
-import sqlite3
 import statistics
 import sys
 import tempfile
@@ -29,6 +28,7 @@ from bench.page_times import measure_pages
 from duey.config import load
 from duey.model.event import DONE, ENQUEUED, FAILED, RETRYING, Event, OutboxOwner
 from duey.monitor.history import History, JobFilter
+from duey.monitor.history.database import database
 
 TASKS = [f"tasks.{name}" for name in ("send_mail", "resize_image", "charge_card", "sync_account", "index_page")]
 TASKS += [f"reports.{name}" for name in ("daily", "weekly", "invoice", "export_csv", "totals")]
@@ -207,11 +207,11 @@ def queries(history: History) -> dict[str, Callable[[], Any]]:
     return found
 
 
-def measure(history: History, file: Path) -> float:
+def measure(history: History, url: str) -> float:
     """Print the times of all queries; the worst median in milliseconds."""
-    # As the recorder does in the service, which keeps its connection: the last one to leave tidies up.
-    company = sqlite3.connect(file)
-    company.execute("SELECT COUNT(*) FROM marks").fetchall()
+    # As the recorder does in the service, which keeps its connection: the last one to leave a file tidies up.
+    company = database(url)
+    company.prepare()
     worst = 0.0
     print(f"{'query':40} {'median ms':>10} {'of CPU':>10} {'worst ms':>10}")
     for name, query in queries(history).items():
@@ -232,20 +232,21 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--jobs", type=int, default=1_000_000)
     parser.add_argument("--days", type=float, default=20.0, help="over which the jobs are spread, up to now")
-    parser.add_argument("--file", type=Path, help="where the history is made, or were made before")
+    parser.add_argument("--file", type=Path, help="where the history is made, or was made before")
+    parser.add_argument("--database", help="postgresql://..., instead of a file")
     parser.add_argument("--keep", action="store_true", help="keep the temporary file, and say where it is")
     options = parser.parse_args()
     folder = None if options.file else tempfile.TemporaryDirectory()
     file = options.file or Path(folder.name, "monitor.db")
-    is_new = not file.exists()
-    history = History(f"sqlite:///{file}", load().monitor)
+    url = options.database or f"sqlite:///{file.resolve()}"
+    history = History(url, load().monitor)
     history.prepare()
-    if is_new:
+    if not history.kept().jobs:
         seed(history, options.jobs, options.days)
     kept = history.kept()
     print(f"{kept.jobs:,} jobs in {kept.file_bytes / 2**20:,.0f} MB")
-    worst = measure(history, file)
-    print(f"worst median: {worst:.1f} ms; of a page, {measure_pages(file, TASKS[0]):.1f} ms of processor time")
+    worst = measure(history, url)
+    print(f"worst median: {worst:.1f} ms; of a page, {measure_pages(url, TASKS[0]):.1f} ms of processor time")
     if folder and options.keep:
         folder._finalizer.detach()  # type: ignore[attr-defined]
         print(f"kept: {file}")

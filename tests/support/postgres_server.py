@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
 
 import psycopg
@@ -42,10 +43,10 @@ def postgres_binaries() -> Path | None:
 
 
 class PostgresServer:
-    """`binaries`: the folder of initdb and postgres."""
+    """`binaries`: the folder of initdb and postgres. `settings`: of the server, instead of those of a test."""
 
-    def __init__(self, binaries: Path) -> None:
-        self.binaries = binaries
+    def __init__(self, binaries: Path, settings: Mapping[str, str] = SETTINGS) -> None:
+        self.binaries, self.settings = binaries, settings
         self.folder = Path(tempfile.mkdtemp(prefix="postgres-"))  # pytest's own folders are closed to other users
         self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
@@ -73,7 +74,7 @@ class PostgresServer:
     def start(self) -> None:
         """Start, and return when it answers. AssertionError with the end of its log where it does not."""
         assert self._process is None, "the server is running already"
-        settings = [f"-c{name}={value}" for name, value in SETTINGS.items()]
+        settings = [f"-c{name}={value}" for name, value in self.settings.items()]
         with open(self.folder / "postgres.log", "ab") as log:
             self._process = subprocess.Popen(
                 [self.binaries / "postgres", "-D", self.folder / "data", f"-p{self.port}",

@@ -159,10 +159,10 @@ class Search:
         stopped early, or None."""
         self._looked_down_to = None
         sizes = iter(WINDOWS)
-        scanned = 0
+        scanned, streams = 0, list(self._streams)
         while scanned < self._scan_rows:
             size = whole or next(sizes, WINDOWS[-1])
-            window = self._candidates(below, size)
+            window = self._candidates(streams, below, size)
             if window:
                 yield window
             if len(window) < size:
@@ -170,14 +170,20 @@ class Search:
             below, scanned = window[-1], scanned + size
         self._looked_down_to = below
 
-    def _candidates(self, below: int, limit: int) -> list[int]:
+    def _candidates(self, streams: list[Any], below: int, limit: int) -> list[int]:
+        """Return the numbers of the newest candidates. Streams that have none are taken out of `streams`."""
         found: list[int] = []
-        for stream in self._streams:
+        flowing = []
+        for stream in streams:
             query = JOBS.select(J.n).where(J.n < below)
             if stream is not None:
                 query = query.where(stream)
-            found += [row[0] for row in self._db.execute(query.order_by(J.n.desc()).limit(limit)).fetchall()]
-        if len(self._streams) > 1:
+            rows = self._db.execute(query.order_by(J.n.desc()).limit(limit)).fetchall()
+            found += [row[0] for row in rows]
+            if rows:
+                flowing.append(stream)
+        streams[:] = flowing
+        if len(flowing) > 1:
             found.sort(reverse=True)
         return found[:limit]
 

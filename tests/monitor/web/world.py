@@ -149,10 +149,10 @@ def count_past(world: World) -> None:
 
 def make_world(
     folder: Path, now: Callable[[], float], service: str = "Duey", periodic: bool = False,
-    channels: Sequence[FakeChannel] = (), queue: str = "path = queue.db", **web: Any,
+    channels: Sequence[FakeChannel] = (), queue: str = "path = queue.db", history_url: str = "", **web: Any,
 ) -> World:  # fmt: skip
-    """A deployment on the files of a folder, empty where there are none; `queue` says where jobs are kept, and `web`
-    replaces settings of that section."""
+    """A deployment on the files of a folder, empty where there are none; `queue` says where jobs are kept,
+    `history_url` where the history is, and `web` replaces settings of that section."""
     clock.set_source(now)
     (folder / "config.ini").write_text(f"[storage]\n{queue}\ndurability = normal\n")
     settings = config.load(folder / "config.ini", {})
@@ -164,7 +164,7 @@ def make_world(
     if periodic:
         register_periodic(huey)
     control = Control(huey)
-    history = History(f"sqlite:///{folder / 'monitor.db'}", settings.monitor, now)
+    history = History(history_url or f"sqlite:///{folder / 'monitor.db'}", settings.monitor, now)
     access = Access(f"sqlite:///{folder / 'access.db'}", clock=now)
     if not access.accounts.exist():
         for name, role in (("ana", ADMIN), ("vera", VIEWER)):
