@@ -16,6 +16,8 @@ from tests.acceptance.processes import kill
 from tests.acceptance.variants import redis_only
 from tests.monitor.web.client import Answer, Browser
 from tests.support import wait_until
+from tests.support.postgres_server import PostgresServer
+from tests.support.rounds import rounds
 
 pytestmark = redis_only
 LOGIN_ATTEMPTS = 4
@@ -42,18 +44,18 @@ class Visitor(Browser):
         return answer
 
 
-@pytest.fixture
-def webs(make: Make, postgres: str) -> list[Deployment]:
-    """Two, each with a folder of its own."""
+def two(make: Make, database: str) -> list[Deployment]:
+    """Two deployments of a web, each with a folder of its own."""
     shared = {
         "storage": {"name": f"two-webs-{uuid.uuid4().hex[:8]}"},
-        "monitor": {"database": postgres},
-        "auth": {"database": postgres, "login_attempts": LOGIN_ATTEMPTS},
+        "monitor": {"database": database},
+        "auth": {"database": database, "login_attempts": LOGIN_ATTEMPTS},
     }
     return [make(shared) for _ in range(2)]
 
 
-def test_what_one_web_knows_the_other_knows(webs: list[Deployment]) -> None:
+def test_what_one_web_knows_the_other_knows(make: Make, postgres: str) -> None:
+    webs = two(make, postgres)
     processes = [web.start("app.py", "--web") for web in webs]  # at once: one makes tables and account
     for process in processes:
         process.says("ready\n")
@@ -99,6 +101,60 @@ def test_what_one_web_knows_the_other_knows(webs: list[Deployment]) -> None:
     wait_until(lambda: last in recorded(client), 30, "the web that is left records")
 
 
+@pytest.mark.soak
+@pytest.mark.timeout(rounds(120, soak=3600))
+def test_what_was_accepted_around_outages_is_recorded_once(make: Make, postgres_server: PostgresServer) -> None:
+    with PostgresServer(postgres_server.binaries) as server:
+        webs = two(make, server.url(server.new_database()))
+        processes = []
+        for web in webs:
+            processes.append(web.start("app.py", "--web"))
+            processes[-1].says("ready\n")
+        token = shown(processes[0].out, "token")
+        webs[0].consumer(2)
+        ids: set[str] = set()
+
+        def post(key: int, side: int) -> int:
+            """The status; 0 without an answer."""
+            try:
+                answer = Client(webs[side].port, token).post(
+                    "/api/jobs", {"task": "note", "args": [key]}, Idempotency_Key=str(key)
+                )
+            except OSError:
+                return 0
+            ids.update([answer.body["id"]] if answer.status == 202 else [])
+            return answer.status
+
+        keys = itertools.count()
+        for n in range(rounds(1, soak=30)):
+            assert [post(next(keys), side) for side in (0, 1) * 5] == [202] * 10
+            server.stop()
+            key = next(keys)
+            assert [post(key, 0), post(key, 1), Client(webs[1].port, token).get("/readyz").status] == [503] * 3
+            meanwhile = webs[0].tasks.note(1000 + n)
+            webs[0].wait_ended([meanwhile])
+            ids.add(meanwhile.id)
+            killed = n // 2 % 2 if n % 2 else None  # now the one that records, now the other one
+            if killed is not None:
+                for pid in processes[killed].pids():
+                    kill(pid)
+            server.start()
+            wait_until(lambda key=key: 202 in (post(key, 0), post(key, 1)), 60, "a web accepts again")
+            if killed is not None:
+                processes[killed] = webs[killed].start("app.py", "--web")
+                processes[killed].says("ready\n")
+        for web in webs:
+            client = Client(web.port, token)
+            wait_until(lambda client=client: recorded(client) == ids, 60, "each web lists what was accepted")
+
+
 def recorded(client: Client) -> set[str]:
     """The ids of the jobs that the history of a web lists as done."""
-    return {each["id"] for each in client.get("/api/jobs?state=done&limit=100").body["jobs"]}
+    found: list[str] = []
+    cursor: str | None = ""
+    while cursor is not None:
+        page = client.get(f"/api/jobs?state=done&limit=100{cursor and '&cursor='}{cursor}").body
+        found += [each["id"] for each in page["jobs"]]
+        cursor = page["next"]
+    assert len(found) == len(set(found)), "each job is there once"
+    return set(found)
