@@ -17,7 +17,7 @@ import peewee
 from duey.model.event import JOBLESS, Event
 from duey.monitor.history.columns import CALL, CHANGING, ENDING, FIGURE_VALUES
 from duey.monitor.history.database import Database
-from duey.monitor.history.dialect import VARIABLES, insert
+from duey.monitor.history.dialect import VARIABLES, begin_batch, insert
 from duey.monitor.history.recording import entries, job_state
 from duey.monitor.history.recording.causes import GroupTally
 from duey.monitor.history.recording.job_state import JobState
@@ -25,9 +25,6 @@ from duey.monitor.history.recording.projection import Projection
 from duey.monitor.history.schema import DAY_S, HOUR_S, MINUTE_S
 from duey.monitor.history.tallies import Tally
 
-# Ids that clients choose are not ordered by time, so a batch of them touches the whole index. Four times this size
-# recorded only 3 % more of them a second, and the process keeps the memory.
-CACHE_KB = 8 * 1024
 ENTRIES_KEPT = 1000  # of one job, so that a job that is retried endlessly does not fill the disk
 
 
@@ -64,8 +61,7 @@ SET_MARK, ADD_MARK = MARK.format("excluded.value"), MARK.format("marks.value + e
 def record(database: Database, events: Sequence[Event], max_value_chars: int, clock: Callable[[], float]) -> Projection:
     """Record a batch; return its projection. Raises HistoryUnavailable; nothing was recorded then."""
     with database.writing() as db:
-        if isinstance(db, peewee.SqliteDatabase):
-            db.execute_sql(f"PRAGMA cache_size = -{CACHE_KB}")
+        begin_batch(db)
         fold = Projection(read_states(db, events), next_number(db), max_value_chars)
         fold.jobless = read_jobless(db, events)
         for event in events:
