@@ -20,6 +20,7 @@ TOOLS = {
     "caddy": ("a Caddy", ("caddy",), ("caddy",)),
     # "postgres" stands in a folder that is on nobody's PATH
     "postgres_server": ("a PostgreSQL server", ("pg_ctlcluster",), ("postgresql",)),
+    "postgres_programs": ("a PostgreSQL server", ("pg_ctlcluster",), ("postgresql",)),
     "namespaces": ("the program ip", ("ip",), ("iproute2",)),
     "logrotate": ("logrotate", ("logrotate",), ("logrotate",)),
     "redis_with_tls": ("a redis-server with TLS", ("redis-server",), ("redis-server",)),  # that of the wheel has none

@@ -1,8 +1,9 @@
 """A PostgreSQL server of the tests' own, from Debian's packages or any other on PATH: never the developer's.
 
-It listens on a free port of 127.0.0.1, keeps its files in a temporary folder, syncs nothing, and ends with
-the process that started it, also when that is killed. As root it runs as another user, because it refuses root. `stop`
-and `start` again keep port and folder, so that a test can take the server away and bring it back.
+It listens on a free port of 127.0.0.1, or of another address that is given, keeps its files in a temporary folder,
+syncs nothing, and ends with the process that started it, also when that is killed. As root it runs as another user,
+because it refuses root. `stop` and `start` again keep port and folder, so that a test can take the server away and
+bring it back.
 """
 
 import contextlib
@@ -27,7 +28,7 @@ NOBODY = 65534
 USER, PASSWORD = "duey", "pass word"  # a URL has to quote it
 SETTINGS = {
     "fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "autovacuum": "off",
-    "shared_buffers": "16MB", "max_connections": "200", "listen_addresses": "127.0.0.1",
+    "shared_buffers": "16MB", "max_connections": "200",
     "max_wal_senders": "0", "wal_level": "minimal", "log_min_messages": "warning",
 }  # fmt: skip
 
@@ -45,15 +46,15 @@ def postgres_binaries() -> Path | None:
 class PostgresServer:
     """`binaries`: the folder of initdb and postgres. `settings`: of the server, instead of those of a test."""
 
-    def __init__(self, binaries: Path, settings: Mapping[str, str] = SETTINGS) -> None:
-        self.binaries, self.settings = binaries, settings
+    def __init__(self, binaries: Path, settings: Mapping[str, str] = SETTINGS, address: str = "127.0.0.1") -> None:
+        self.binaries, self.settings, self.address = binaries, settings, address
         self.folder = Path(tempfile.mkdtemp(prefix="postgres-"))  # pytest's own folders are closed to other users
         self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
 
     def url(self, database: str, user: str = USER, password: str = PASSWORD) -> str:
         """The URL of a database. `password` is written as it stands in a URL."""
-        return f"postgresql://{user}:{password.replace(' ', '%20')}@127.0.0.1:{self.port}/{database}"
+        return f"postgresql://{user}:{password.replace(' ', '%20')}@{self.address}:{self.port}/{database}"
 
     def sql(self, statement: str, database: str = "postgres") -> list[tuple[object, ...]]:
         """Execute a statement as the superuser; return its rows."""
@@ -78,7 +79,7 @@ class PostgresServer:
         with open(self.folder / "postgres.log", "ab") as log:
             self._process = subprocess.Popen(
                 [self.binaries / "postgres", "-D", self.folder / "data", f"-p{self.port}",
-                 f"-cunix_socket_directories={self.folder}", *settings],
+                 f"-clisten_addresses={self.address}", f"-cunix_socket_directories={self.folder}", *settings],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=_end_with_parent, **_other_user(),
             )  # fmt: skip
         wait_until(self._answers, 20, f"PostgreSQL on port {self.port} answers")
@@ -101,6 +102,8 @@ class PostgresServer:
              f"--pwfile={password}", "--no-sync", "--no-locale", "-E", "UTF8"],
             check=True, stdout=subprocess.DEVNULL, **_other_user(),
         )  # fmt: skip
+        with (self.folder / "data" / "pg_hba.conf").open("a") as rules:
+            rules.write("host all all samenet md5\n")
         self.start()
         self.sql(f"CREATE ROLE {USER} LOGIN PASSWORD '{PASSWORD}'")
         return self

@@ -1,4 +1,4 @@
-"""Duey on several hosts: Redis with a replica, a load balancer in front of two webs, and three consumers."""
+"""Duey on several hosts: Redis with a replica, PostgreSQL, a load balancer before two webs, and three consumers."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.acceptance.deployment import LEASE_S, Section, made_accounts
+from tests.acceptance.deployment import LEASE_S, Section
 from tests.acceptance.hosts.daemons import HTTP_PORT, WEB_PORT, Daemon, nginx_on
 from tests.acceptance.hosts.duey_host import DueyHost, HostClient
 from tests.acceptance.hosts.network import Network
 from tests.acceptance.hosts.stores import Stores
+from tests.acceptance.http_client import shown
 from tests.acceptance.ledger import Run
 from tests.support import wait_until
+from tests.support.postgres_server import PostgresServer
 
 NAME = "hosts"
 WORKERS = 4  # threads of a consumer
@@ -25,12 +27,15 @@ class Programs(NamedTuple):
 
     redis: str
     nginx: str
+    postgres: Path
 
 
 class Cluster:
     """Made, and started, by `cluster`."""
 
-    def __init__(self, folder: Path, network: Network, programs: Programs, lease_s: float, ahead_s: int) -> None:
+    def __init__(
+        self, folder: Path, network: Network, programs: Programs, database: str, lease_s: float, ahead_s: int
+    ) -> None:
         places, balancer = (network.add("redis1"), network.add("redis2")), network.add("lb")
         self.stores = Stores(places, balancer, programs.redis, folder, NAME)
         webs = [network.add(f"web{n}") for n in (1, 2)]
@@ -40,12 +45,10 @@ class Cluster:
             "tasks": {"modules": "workload, scheduled_tasks", "max_crashes": 10},
             "consumer": {"lease_s": lease_s, "heartbeat_s": lease_s / 5, "workers": WORKERS},
             "web": {"port": WEB_PORT, "host": "0.0.0.0", "trusted_proxy": balancer.address},
+            "monitor": {"database": database},
+            "auth": {"database": database},
         }
-        accounts, secrets = made_accounts()
-        self._token = secrets.secret
         self.webs = [DueyHost(host, folder / host.name, settings) for host in webs]
-        for web in self.webs:
-            web.accounts_from(accounts)
         self.consumers = [
             DueyHost(network.add(f"work{n}"), folder / f"work{n}", settings, ahead_s if n == 3 else 0)
             for n in (1, 2, 3)
@@ -61,6 +64,8 @@ class Cluster:
         self.balancer.start()
         for each in (*self.webs, *self.consumers):
             self.wait_up(each)
+        (printed,) = [web.process.out for web in self.webs if "password" in web.process.out]
+        self._token = shown(printed, "token")  # both have started at once: one of them made the account
         self.stores.wait_watched()
 
     def close(self) -> None:
@@ -150,7 +155,11 @@ def cluster(folder: Path, programs: Programs, lease_s: float = LEASE_S, ahead_s:
     with ExitStack() as stack:
         network = Network()
         stack.callback(network.close)
-        made = Cluster(folder, network, programs, lease_s, ahead_s)
+        host = network.add("db")
+        with host.inside():
+            server = stack.enter_context(PostgresServer(programs.postgres, address=host.address))
+            database = server.url(server.new_database())
+        made = Cluster(folder, network, programs, database, lease_s, ahead_s)
         stack.callback(made.close)
         made.start()
         yield made

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +38,6 @@ class DueyHost:
     def process(self) -> Process:
         """The one that was started last."""
         return self.processes[-1]
-
-    def accounts_from(self, file: Path) -> None:
-        shutil.copy(file, self.folder / "data" / "access.db")
 
     def start(self, *command: str) -> Process:
         """Run a command of Duey here."""

@@ -128,11 +128,11 @@ def check(site: Cluster, stream: Stream, harm: HostHarm, within_s: float) -> str
         assert len(unexplained) <= 1, f"{n} ran more than once: {unexplained}; {harm.periods}\n{site.said()}"
     again = sum(len(each) - 1 for each in runs.values())
 
-    first, second = (site.history(web) for web in site.webs)  # each has what it came to read first
-    listed = {*first.items(), *second.items()}
-    notes = {job_id for job_id, (task, _) in listed if task == "note"}
-    unfinished = {job_id for job_id, _ in listed} - {job_id for job_id, (_, state) in listed if state == "done"}
-    assert not unfinished, f"in no history it is done: {unfinished}"
+    listed, other = (site.history(web) for web in site.webs)
+    assert listed == other, "one history at both webs"
+    unfinished = {job_id: found for job_id, found in listed.items() if found[1] != "done"}
+    assert not unfinished, f"in the history they have not ended: {unfinished}"
+    notes = {job_id for job_id, (task, _) in listed.items() if task == "note"}
     assert set(stream.accepted.values()) <= notes, "an accepted job is in no history"
     unanswered = {n for n in stream.asked - set(stream.accepted) if str(n) in runs}
     assert len(notes) == len(stream.accepted) + len(unanswered), "the histories list jobs that nobody asked for"
