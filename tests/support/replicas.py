@@ -17,14 +17,15 @@ DOWN_MS = 200  # after which a Sentinel takes a server for dead
 
 
 class Sentinel(RedisServer):
-    """One Sentinel. Its file of settings is its own: it writes down there what it has learned."""
+    """One Sentinel that watches the server at a port. Its file of settings is its own: it writes down there what it has
+    learned."""
 
-    def __init__(self, binary: str, folder: Path, watched: RedisServer, quorum: int) -> None:
+    def __init__(self, binary: str, folder: Path, port: int, quorum: int) -> None:
         super().__init__(binary, folder, [])
         self.before = [str(folder / "sentinel.conf"), "--sentinel"]
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "sentinel.conf").write_text(
-            f"sentinel monitor {NAME} 127.0.0.1 {watched.port} {quorum}\n"
+            f"sentinel monitor {NAME} 127.0.0.1 {port} {quorum}\n"
             f"sentinel down-after-milliseconds {NAME} {DOWN_MS}\n"
             f"sentinel failover-timeout {NAME} 2000\n"
         )
@@ -102,7 +103,7 @@ def replicated(
             follows = [*options, "--replicaof", f"127.0.0.1 {primary.port}"]
             servers.append(running.enter_context(RedisServer(binary, folder / str(n), follows)))
         watching = [
-            running.enter_context(Sentinel(binary, folder / f"s{n}", primary, sentinels // 2 + 1))
+            running.enter_context(Sentinel(binary, folder / f"s{n}", primary.port, sentinels // 2 + 1))
             for n in range(sentinels)
         ]
         found = Replicated(servers, watching)

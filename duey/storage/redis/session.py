@@ -33,7 +33,7 @@ from duey.model.limits import Limit
 from duey.model.outcome import Outcome, Ttl
 from duey.storage.redis import codec
 from duey.storage.redis.connection.client import Server
-from duey.storage.redis.connection.failures import RedisAway
+from duey.storage.redis.connection.failures import NotReplicated, RedisAway
 from duey.storage.redis.keys import LEASE_S
 from duey.storage.redis.presence import RedisPresence
 from duey.storage.values import ClaimResult, Registration
@@ -118,7 +118,10 @@ class WorkerSessions:
     def _take_number(self, folder: Path, key: str, queues: Sequence[str]) -> RedisPresence:
         """A new worker number with a locked file. Takes the next number if a rescuer has locked the file."""
         while True:
-            n = int(self._server.run("worker_number", again=True))
+            try:  # a failover that loses it would give the number to another process, too
+                n = int(self._server.run("worker_number", again=True, durable=True))
+            except NotReplicated:
+                n = int(self._server.run("worker_number", again=True))
             try:
                 presence = RedisPresence(folder, n, key, self._server, queues)
             except BlockingIOError:

@@ -19,6 +19,7 @@ from tests.storage.redis.conftest import Open
 from tests.support import free_port, needs, rows
 from tests.support.apt import TOOLS, find_or_install
 from tests.support.redis_server import MISSING, RedisServer, redis_binary
+from tests.support.replicas import NAME, Sentinel
 
 DOCS = Path(__file__).parents[3] / "docs" / "scaling.md"
 NO_TLS = "expected a redis-server that was built with TLS; install that of the distribution."
@@ -137,6 +138,24 @@ def test_a_way_that_leads_nowhere_is_named_in_one_sentence(
     text = str(caught.value)
     assert said in text and "SECRET" not in text and "\n" not in text
     storage.close()
+
+
+def test_sentinels_are_asked_by_tls_too(doors: Doors, open_storage: Open, redis_with_tls: str, tmp_path: Path) -> None:
+    host, port = doors.tls.removesuffix("/0").split(":")
+    options = {
+        "tls-port": free_port(), "tls-ca-cert-file": doors.folder / "ca.pem", "tls-replication": "yes",
+        "tls-cert-file": doors.folder / "server.pem", "tls-key-file": doors.folder / "server.key",
+    }  # fmt: skip
+    sentinel = Sentinel(redis_with_tls, tmp_path / "sentinel", int(port), 1)
+    sentinel.options = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+    with sentinel:
+        url = f"rediss+sentinel://duey:pa%3Ass@{host}:{options['tls-port']}/{NAME}"
+        storage = open_storage(f"{url}?{urlencode(doors.files)}", name="acl-sentinel")
+        storage.prepare()
+        assert storage.server.address == f"127.0.0.1:{port}" and storage.enqueue_jobs(jobs("a")).accepted[0].fresh
+        elsewhere = open_storage(f"{url}?{urlencode(doors.files | {'ssl_ca_certs': str(doors.folder / 'other.pem')})}")
+        with pytest.raises(errors.StorageUnavailable, match=rf"no Sentinel tells where {NAME} is .*certificate"):
+            elsewhere.prepare()
 
 
 def test_a_node_of_a_cluster_is_refused(tmp_path: Path) -> None:

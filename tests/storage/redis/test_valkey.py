@@ -58,7 +58,10 @@ def test_a_queue_on_valkey_runs_jobs_and_outlives_its_primary(pair: Replicated) 
 
 def test_a_node_of_a_valkey_cluster_and_a_sentinel_are_refused(valkey: str, tmp_path: Path) -> None:
     options = ["--save", "", "--cluster-enabled", "yes", "--cluster-port", str(free_port())]
-    with RedisServer(valkey, tmp_path / "node", options) as node, Sentinel(valkey, tmp_path / "s", node, 1) as sentinel:
+    with (
+        RedisServer(valkey, tmp_path / "node", options) as node,
+        Sentinel(valkey, tmp_path / "s", node.port, 1) as sentinel,
+    ):
         for server, said in ((node, "is a node of a Redis Cluster"), (sentinel, "is a Sentinel: write")):
             storage = RedisStorage("x", url=server.url)
             with pytest.raises(errors.Misconfigured, match=said):
