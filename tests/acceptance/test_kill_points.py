@@ -64,7 +64,7 @@ def test_a_worker_dies_there(deployment: Deployment, step: str, kind: str, time:
     # Beside a turn the next job may be handled already.
     assert crashes == 1 if step.startswith("body.") else crashes <= 1
     again = len(runs) - 13
-    assert again == 0 if step == "settle.committed" else again <= UNCOMMITTED
+    assert again <= (crashes if step == "settle.committed" else UNCOMMITTED)
     assert consumer.popen.poll() is None
 
 
@@ -94,8 +94,8 @@ def test_what_has_failed_is_told_once_though_a_worker_dies_there(deployment: Dep
 @pytest.mark.parametrize(("step", "backend", "kind"), alternating(OF_A_RESCUE))
 def test_a_rescuer_dies_there(deployment: Deployment, step: str, kind: str):
     """The parent that reaps its own dead child dies over it; the next consumer reaps both."""
-    jobs = [deployment.tasks.note(n, 0.3) for n in range(3)]
     first = deployment.consumer(2, kind, DUEY_TEST_DIE_AT=step)
+    jobs = [deployment.tasks.note(n, 0.8) for n in range(3)]
     deployment.wait_running(2)
     for pid in first.children():
         kill(pid)

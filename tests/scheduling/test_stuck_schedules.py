@@ -41,7 +41,7 @@ def said(w: World) -> tuple[str, ...]:
     reader = Token(1, "reader", frozenset({"read"}), START, None)
     endpoint = Health(w.control, TokenAuth(lambda secret: reader))
     history = History(w.huey.settings.monitor.database, w.huey.settings.monitor)
-    context: Any = SimpleNamespace(control=w.control, history=history, settings=w.huey.settings)
+    context: Any = SimpleNamespace(huey=w.huey, control=w.control, history=history, settings=w.huey.settings)
     if health.schedules_since is not None:
         with pytest.raises(Refusal, match=r"^no consumer runs schedules$"):  # to a stranger
             endpoint.ready({}, None)
