@@ -12,6 +12,7 @@ from typing import Any
 import peewee
 import psycopg
 import pytest
+import trustme
 
 from duey.monitor import postgres_database
 from duey.monitor.access import AccessUnavailable, SchemaTooNew
@@ -165,6 +166,25 @@ def test_the_one_of_several_servers_that_is_there_is_used(postgres: str) -> None
     database = Server(postgres.replace("@", f"@127.0.0.1:{free_port()},") + "?target_session_attrs=read-write")
     database.prepare()
     database.close()
+
+
+def test_a_server_with_a_certificate_of_ones_own_authority(postgres_server: PostgresServer, tmp_path: Path) -> None:
+    authority, other = trustme.CA(), trustme.CA()
+    certificate = authority.issue_cert("127.0.0.1")
+    for name, each in (("ca.pem", authority), ("other.pem", other)):
+        each.cert_pem.write_to_path(str(tmp_path / name))
+    with PostgresServer(postgres_server.binaries) as server:
+        server.stop()
+        chain = b"".join(each.bytes() for each in certificate.cert_chain_pems)
+        key = certificate.private_key_pem.bytes()
+        server.start(ssl="on", ssl_cert_file=server.own("cert.pem", chain), ssl_key_file=server.own("key.pem", key))
+        url = f"{server.url(server.new_database())}?sslmode=verify-full&sslrootcert={tmp_path}"
+        database = Server(f"{url}/ca.pem")
+        with database.reading() as db:
+            assert db.execute_sql("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()").fetchone() == (True,)
+        database.close()
+        assert "cannot be reached by TLS (" in refusal(Server(f"{url}/other.pem").prepare)
+        assert "cannot be reached by TLS (" in refusal(Server(f"{url}/none.pem").prepare)
 
 
 # refused in words

@@ -72,10 +72,10 @@ class PostgresServer:
         """Drop a database and end all its connections."""
         self.sql(f"DROP DATABASE {name} WITH (FORCE)")
 
-    def start(self) -> None:
-        """Start, and return when it answers. AssertionError with the end of its log where it does not."""
+    def start(self, **more: str) -> None:
+        """Start, with more settings, and return when it answers. AssertionError with its log where it does not."""
         assert self._process is None, "the server is running already"
-        settings = [f"-c{name}={value}" for name, value in self.settings.items()]
+        settings = [f"-c{name}={value}" for name, value in {**self.settings, **more}.items()]
         with open(self.folder / "postgres.log", "ab") as log:
             self._process = subprocess.Popen(
                 [self.binaries / "postgres", "-D", self.folder / "data", f"-p{self.port}",
@@ -91,12 +91,19 @@ class PostgresServer:
         self._process.wait(timeout=30)
         self._process = None
 
-    def __enter__(self) -> "PostgresServer":
-        password = self.folder / "password"
-        password.write_text(PASSWORD)
+    def own(self, name: str, content: bytes) -> str:
+        """Write a file that the server alone may read; return its path."""
+        path = self.folder / name
+        path.touch(0o600)
+        path.write_bytes(content)
         if os.geteuid() == 0:
-            for each in (self.folder, password):
-                os.chown(each, NOBODY, NOBODY)
+            os.chown(path, NOBODY, NOBODY)
+        return str(path)
+
+    def __enter__(self) -> "PostgresServer":
+        if os.geteuid() == 0:
+            os.chown(self.folder, NOBODY, NOBODY)
+        password = self.own("password", PASSWORD.encode())
         subprocess.run(
             [self.binaries / "initdb", "-D", self.folder / "data", "-U", "postgres", "-A", "md5",
              f"--pwfile={password}", "--no-sync", "--no-locale", "-E", "UTF8"],
