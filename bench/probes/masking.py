@@ -14,7 +14,9 @@ import time
 
 from bench.systems.duey import RETURNED, hiding, huey, showing
 from duey.execution.registration import register
+from duey.worker.poison_suspects import PoisonSuspects
 from duey.worker.prefetcher import Prefetcher
+from duey.worker.suspect_turn import SuspectTurn
 
 VALUES = ("correct horse battery", "k-1234567890")
 TURN = 20
@@ -27,7 +29,7 @@ def drain(jobs: int, returned: str) -> dict[str, list[float]]:
         tasks = [hiding if number // TURN % 2 else showing for number in range(first, last)]
         huey.enqueue_jobs([task.s("a user", *VALUES, returned) for task in tasks])
     presence = register(huey.storage, "bench", 1, "thread", ("*",), [])
-    prefetcher = huey.prefetcher = Prefetcher(huey.lifecycle, presence, ("*",))
+    prefetcher = huey.prefetcher = Prefetcher(huey.lifecycle, presence, ("*",), PoisonSuspects(3, SuspectTurn()))
     found: dict[str, list[float]] = {"masked": [], "unmasked": []}
 
     def work() -> None:

@@ -3,13 +3,14 @@
 A death is charged to the jobs that the worker's threads handled, from when they left the prefetcher until their
 outcomes were handed back. Jobs that were claimed but not begun go back uncharged. A job that was alone in its process
 fails after `max_crashes` deaths. A job that died together with others may be innocent. It becomes a suspect, which runs
-alone (duey.worker.suspects), and only COMPANY times as many such deaths fail it.
+alone (duey.worker.poison_suspects), and only COMPANY times as many such deaths fail it.
 
 A job with `on_crash="fail"` fails if its worker ends after its body has begun, whatever the reason: a death, a
 time-out, a forced stop, an expired lease.
 
 The death of a whole consumer (it was killed, the host went down) is rarely caused by a job, so no job is charged. These
-deaths are counted separately, because a job might kill the consumer each time: TREE times `max_crashes` fail it.
+deaths are counted separately, because a job might kill the consumer each time: TREE times `max_crashes` fail it. From
+the second one on it runs alone in its consumer, so that what runs beside it does not die with it each time.
 """
 
 from __future__ import annotations
@@ -72,5 +73,10 @@ def death_of(dead: DeadWorker, fates: Sequence[Fate]) -> str:
 
 
 def is_poison_suspect(job: JobRecord, max_crashes: int) -> bool:
-    """Whether the job must run alone: one more death would fail it, or its consumer has died often while it ran."""
-    return job.crashes >= max(1, max_crashes - 1) or job.tree_deaths >= max_crashes * TREE // 2
+    """Whether the job must run alone in its process: one more death would fail it."""
+    return job.crashes >= max(1, max_crashes - 1)
+
+
+def is_tree_suspect(job: JobRecord) -> bool:
+    """Whether the job must run alone in its consumer, which has died twice while it ran."""
+    return job.tree_deaths >= 2

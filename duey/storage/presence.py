@@ -33,7 +33,7 @@ from typing import NamedTuple
 from duey.os_process import OwnDescriptor
 from duey.storage.wakeup import ASLEEP_AT, LOCK_FILE, LOCK_FILE_BYTES, PIPE_FILE, QUEUES_AT, WakeupPipe, queues_text
 
-HEADER = struct.Struct("<8sqB")  # magic, pid, asleep
+HEADER = struct.Struct("<8sqB7xq")  # magic, pid, asleep, parent
 # token (0: idle), phase, started_at (0: the body has not begun), deadline (0: none)
 SLOT = struct.Struct("<qBdd")
 TOKEN = struct.Struct("<q")
@@ -92,7 +92,7 @@ class Presence:
             raise
         self._own = OwnDescriptor(self._fd)
         self._map = mmap.mmap(self._fd, SIZE)
-        HEADER.pack_into(self._map, 0, MAGIC, os.getpid(), 0)
+        HEADER.pack_into(self._map, 0, MAGIC, os.getpid(), 0, os.getppid())
         text = queues_text(queues)
         self._map[QUEUES_AT : QUEUES_AT + len(text)] = text
         os.rename(unnamed, self.path)

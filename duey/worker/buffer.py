@@ -15,11 +15,11 @@ ACK_S = 0.003  # longest time that an outcome waits for its commit, so that it i
 
 
 class Buffer:
-    """Guarded by the prefetcher's condition. `max_crashes`: see PoisonSuspects."""
+    """Guarded by the prefetcher's condition."""
 
-    def __init__(self, max_crashes: int | None) -> None:
+    def __init__(self, suspects: PoisonSuspects) -> None:
         self.claims: deque[Claim] = deque()
-        self.suspects = PoisonSuspects(max_crashes)
+        self.suspects = suspects
         self.outcomes: list[Outcome] = []
         self.taken_at = 0.0  # monotonic: since when no claim has arrived and no thread has taken one
         self._outcomes_since = 0.0  # monotonic

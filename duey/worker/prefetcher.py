@@ -27,6 +27,7 @@ from duey.model.job import ONCE, Claim
 from duey.model.outcome import Outcome
 from duey.worker.buffer import Buffer
 from duey.worker.pace import SHORT_S, Pace
+from duey.worker.poison_suspects import PoisonSuspects
 
 CALM_LOOKS = 10  # the flusher sleeps after so many checks without work, because waking it costs more than a check
 SLEEP_S = 2.0  # longest sleep, and so the longest delay if a wake-up is lost
@@ -37,16 +38,15 @@ logger = logging.getLogger("duey.prefetcher")
 
 
 class Prefetcher:
-    """One for each worker process. `presence`: its number, slots and pipe. `max_crashes`: see PoisonSuspects."""
+    """One for each worker process. `presence`: its number, slots and pipe."""
 
-    def __init__(self, lifecycle: Lifecycle, presence: Any, queues: Sequence[str], max_crashes: int | None = 3) -> None:
+    def __init__(self, lifecycle: Lifecycle, presence: Any, queues: Sequence[str], suspects: PoisonSuspects) -> None:
         self._lifecycle, self.storage = lifecycle, lifecycle.storage
         self.presence, self.queues = presence, tuple(queues)
         self.revocations = False  # whether any task or job is revoked
         self.quiet = False
         self._cond = threading.Condition(threading.Lock())
-        self._buffer = Buffer(max_crashes)
-        self._suspects = self._buffer.suspects
+        self._buffer, self._suspects = Buffer(suspects), suspects
         self.handled = 0  # jobs that threads have taken and not finished
         self._turning = threading.Lock()  # held during a transaction
         self._leading = self._listening = self._stopping = self._notified = False

@@ -35,9 +35,11 @@ from duey.execution.lifecycle import Lifecycle
 from duey.model.queues import shown
 from duey.os_process import PARENT_STOPS, StopFlag
 from duey.storage.presence import rss_of
+from duey.worker.poison_suspects import PoisonSuspects
 from duey.worker.pools import WorkerPool
 from duey.worker.prefetcher import Prefetcher
 from duey.worker.queue_order import WeightedPrefetcher
+from duey.worker.suspect_turn import siblings_are_idle
 
 logger = logging.getLogger("duey.consumer")
 STOP, RECYCLE, LEAVING, LEFT = "stop", "recycle", "leaving", "left"  # reports to the supervisor
@@ -135,10 +137,12 @@ def run_worker_process(consumer: Any, spec: WorkerSpec, pipe: int) -> int:
     job_log.install(live_log)
     job_log.capture_print(huey)
     start("Log", live_log.run)
-    # A single worker needs no suspects: no other job in its process can be to blame for a death.
+    # To a single worker no job is a suspect: no other job in its process can be to blame for its death.
     max_crashes = consumer.max_crashes if spec.workers > 1 else None
     kind = partial(WeightedPrefetcher, weights=spec.weights) if spec.weights else Prefetcher
-    prefetcher = huey.prefetcher = kind(huey.lifecycle, presence, spec.queues, max_crashes)
+    idle = partial(siblings_are_idle, huey.storage.folder, presence.n)
+    suspects = PoisonSuspects(max_crashes, consumer.turn, idle)
+    prefetcher = huey.prefetcher = kind(huey.lifecycle, presence, spec.queues, suspects)
     report(presence.n)
     registration.take_over_pauses(huey)
     huey.storage.unblock_tasks(tasks)

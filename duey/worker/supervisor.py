@@ -39,6 +39,7 @@ from duey.worker import watchdog
 from duey.worker.pools import left_out, pools_of
 from duey.worker.process import LEAVING, LEFT, RECYCLE, STOP, PrefetchWorker, run_child, worker_specs
 from duey.worker.reaper import Reaper
+from duey.worker.suspect_turn import SuspectTurn
 from duey.worker.watchdog import WorkerProcess
 
 logger = logging.getLogger("duey.consumer")
@@ -72,6 +73,7 @@ class DurableConsumer(Consumer):
         self._memory_limits = watchdog.memory_limits(huey._registry._registry, self.worker_type)
         self._told_at: float | None = None  # monotonic: when it was logged that the storage is away
         self._reaper = Reaper(huey, max_crashes, self.id)
+        self.turn = SuspectTurn()
         self._children: list[WorkerProcess] = []
         self._stopping_since: float | None = None
         self._requests = Requests()

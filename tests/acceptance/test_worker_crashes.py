@@ -83,7 +83,9 @@ def test_what_must_not_run_twice_does_not_if_its_host_dies_as_it_begins(deployme
         )
         if died() is None:
             break
-    assert {n: len(runs) for n, runs in deployment.ledger.runs().items()} == {str(n): 1 for n in range(count)}
+    runs = deployment.ledger.runs()
+    assert {n for n, each in runs.items() if len(each) > 1} == set()
+    assert len(runs) > count / 2, "the others were marked, and a neighbour killed them before their first line"
     assert {deployment.job(job).error.type for job in jobs} == {"WorkerDied"}
 
 
@@ -167,7 +169,7 @@ def test_nobody_is_failed_for_the_death_of_a_whole_consumer(deployment: Deployme
     """kill -9 of parent and children, in any order, six times in five seconds, over many seeds."""
     for seed in range(SEED, SEED + rounds(1, soak=20)):
         rng = random.Random(seed)
-        jobs = [deployment.tasks.note(n, 4) for n in range(4)]
+        jobs = [deployment.tasks.note(n, 3) for n in range(4)]
         harm = Harm(deployment, 4, kind, rng)
         for _ in range(6):
             deployment.wait_running(1)
@@ -180,17 +182,12 @@ def test_nobody_is_failed_for_the_death_of_a_whole_consumer(deployment: Deployme
 
 @once
 def test_a_job_that_kills_the_whole_consumer_comes_to_an_end(deployment: Deployment, kind: str):
-    """An innocent one that ran beside it the first times ends well once it is left in peace."""
+    """What ran beside it the first times ends well: from then on it runs alone."""
     deployment.configure({"tasks": {"modules": "workload, fault_tasks", "max_crashes": 1}})
-    (guilty,) = enqueue_jobs(deployment, ("victim", 1, "body", "kill all"))
-    innocent, storage = deployment.tasks.note(2, 0.3), deployment.huey.storage
-    for n in range(40):
-        if n == 3:
-            storage.pause("task", "fault_tasks.victim")
-        consumer = deployment.launch(2, kind)
-        if n == 3:
-            assert deployment.wait_ended([innocent], 30)[0].state == "done"
-            storage.resume("task", "fault_tasks.victim")
+    (guilty,) = enqueue_jobs(deployment, ("victim", 100, "body", "kill all"))
+    innocent = [deployment.tasks.note(n, 0.3) for n in range(3)]
+    for _ in range(40):
+        consumer = deployment.launch(4, kind)
         wait_until(
             lambda at=consumer: at.popen.poll() is not None or deployment.state(guilty) == "failed", 30, "it is over"
         )
@@ -199,5 +196,7 @@ def test_a_job_that_kills_the_whole_consumer_comes_to_an_end(deployment: Deploym
         assert consumer.popen.poll() == -9, consumer.err
         consumer.kill_tree()
     job = deployment.job(guilty)
-    assert (job.state, job.crashes) == ("failed", 0), f"after {n + 1} deaths"
+    assert (job.state, job.crashes) == ("failed", 0)
     assert job.error.message.startswith("its consumer died ")
+    assert {each.state for each in deployment.wait_ended(innocent)} == {"done"}
+    assert max(len(deployment.ledger.runs_of(n)) for n in range(3)) <= 3

@@ -21,7 +21,9 @@ from duey.model.outcome import Outcome
 from duey.payload.encode import to_json
 from duey.storage.contract import JobStorage
 from duey.storage.values import ClaimResult, DeadWorker, Registration, StoredJob
+from duey.worker.poison_suspects import PoisonSuspects
 from duey.worker.prefetcher import Prefetcher
+from duey.worker.suspect_turn import SuspectTurn
 
 TASK = "shop.order"
 SOON_S = 10.0  # what is prompt takes far less, what is lost would take for ever
@@ -230,7 +232,7 @@ def run_all(huey: DurableHuey, most: int = 100) -> list[Any]:
 def worker_threads(huey: DurableHuey, threads: int = 2) -> Iterator[Prefetcher]:
     """Worker threads at a prefetcher, as a consumer has them."""
     presence = register(huey.storage, "consumer", threads, "thread", ("*",), ())
-    prefetcher = huey.prefetcher = Prefetcher(huey.lifecycle, presence, ("*",))
+    prefetcher = huey.prefetcher = Prefetcher(huey.lifecycle, presence, ("*",), PoisonSuspects(3, SuspectTurn()))
 
     def work() -> None:
         while not prefetcher._stopping:

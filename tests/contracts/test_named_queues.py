@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 
 from duey.execution.registration import register
+from duey.worker.poison_suspects import PoisonSuspects
 from duey.worker.queue_order import WeightedPrefetcher
+from duey.worker.suspect_turn import SuspectTurn
 from tests.contracts.rig import SOON_S, ended, job
 
 NOT_RUNG_S = 0.1
@@ -58,7 +60,9 @@ def test_a_sleeper_hears_of_jobs_in_its_queues_alone(storage, hire):
 def test_weighted_queues_share_the_turns_and_none_is_starved(storage):
     storage.enqueue_jobs([job(f"{queue}{n}", queue=queue) for queue in ("often", "seldom") for n in range(150)])
     presence = register(storage, "weighted", 1, "thread", ("often", "seldom"), ())
-    prefetcher = WeightedPrefetcher(storage.lifecycle, presence, ("often", "seldom"), weights=(3, 1))
+    prefetcher = WeightedPrefetcher(
+        storage.lifecycle, presence, ("often", "seldom"), PoisonSuspects(3, SuspectTurn()), weights=(3, 1)
+    )
     prefetcher._pace.body_s = 1.0  # as after long bodies: one claim a turn
     taken = []
     for _ in range(100):

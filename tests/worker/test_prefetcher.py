@@ -12,8 +12,10 @@ from duey import clock, errors
 from duey.execution.huey import DurableHuey
 from duey.execution.registration import register
 from duey.model.job import ONCE
+from duey.worker.poison_suspects import PoisonSuspects
 from duey.worker.prefetcher import Prefetcher
 from duey.worker.process import WorkerSpec
+from duey.worker.suspect_turn import SuspectTurn
 from duey.worker.watchdog import WorkerProcess, past_timeout
 from tests.contracts.rig import SOON_S, Hand, ended, job, jobs, kinds, look, state, with_lifecycle, worker_threads
 from tests.support import wait_until
@@ -30,7 +32,7 @@ def huey(tmp_path) -> Iterator[DurableHuey]:
 def prefetcher(huey) -> Iterator[Prefetcher]:
     """One of which the test itself is the only worker."""
     presence = register(huey.storage, "test", 1, "thread", ("*",), ())
-    prefetcher = Prefetcher(huey.lifecycle, presence, ("*",))
+    prefetcher = Prefetcher(huey.lifecycle, presence, ("*",), PoisonSuspects(3, SuspectTurn()))
     yield prefetcher
     prefetcher.stop()
     presence.close()
