@@ -104,6 +104,15 @@ class CliContext:
                 self._history.prepare()
         return self._history
 
+    def elsewhere(self) -> str:
+        """The sentence that another history of the queue is recorded instead of this one, '' if none is or if it is
+        not known."""
+        from duey.errors import StorageUnavailable
+
+        with suppress(StorageUnavailable):
+            self.history.note_owner(self.huey.storage.outbox_owner())
+        return str(self.history.elsewhere)
+
     def audit(self, action: str, target: str, count: int = 1, detail: str = "") -> None:
         """Add a line to the audit log: who did what. What is a security event goes to standard error as well.
 

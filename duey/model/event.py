@@ -22,6 +22,8 @@ COUNTED = "counted"  # counts of compacted events of a task and minute (duey.sto
 DIED = "died"  # a worker process died without an event of a job that says so
 JOBLESS = frozenset({COUNTED, DIED})
 
+OWNER_S = 30.0  # the owner of the events says three times in this time that it records
+
 
 class OutboxOwner(NamedTuple):
     """The one history into which the events of a queue are moved. `term` rises with each owner, and whenever the owner
@@ -31,6 +33,10 @@ class OutboxOwner(NamedTuple):
     where: str  # HOST:FILE, or the address of its database
     term: int
     at: float  # when a recorder last said that it records
+
+    def is_silent(self, now: float) -> bool:
+        """Whether the same history may be recorded at another place."""
+        return now - self.at >= OWNER_S
 
 
 class OutboxLost(StorageUnavailable):

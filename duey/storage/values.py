@@ -16,7 +16,6 @@ TRIES = 20  # attempts at a job that keeps changing
 
 
 KEY_LIFE_S = 24 * 3600.0  # how long an idempotency key is known
-OWNER_S = 30.0  # the owner of the outbox says three times in this time that it records
 
 
 def worker_of(token: int) -> int | None:

@@ -68,9 +68,12 @@ def elsewhere(database: Database, owner: OutboxOwner | None) -> str:
     HistoryUnavailable."""
     if owner is None or is_here(database, owner):
         return ""
+    is_same = owner.history == identity(database)
+    if is_same and owner.is_silent(clock.now()):  # it was moved here
+        return ""
     last = f"last {_ago(clock.now() - owner.at)}" if owner.at else "not now"
     found = f"{owner.where} ({last}), so {database.where()} does not hold what has ended since"
-    if owner.history == identity(database):
+    if is_same:
         return f"a copy of this history is recorded at {found}: let one of the two services run"
     return (
         f"the history of this queue is recorded at {found}: use the web there, let all webs use one history on "

@@ -6,10 +6,10 @@ import json
 
 import pytest
 
+from duey.model import event as events
 from duey.model.event import OutboxLost
 from duey.model.job import ENDED
 from duey.storage.redis import outbox as redis_outbox
-from duey.storage.sqlite import outbox as sqlite_outbox
 from tests.contracts.rig import job, jobs, kinds, payload_of
 
 
@@ -168,6 +168,6 @@ def test_two_copies_of_a_history_do_not_both_own_the_events(storage, clock, monk
     storage.leave_outbox(first.term)
     moved = storage.own_outbox(*copy)
     assert (moved[:2], moved.term) == (copy, first.term + 1), "a history that was moved records at once"
-    for module in (redis_outbox, sqlite_outbox):  # it was killed, and is silent for as long as that
+    for module in (redis_outbox, events):  # it was killed, and is silent for as long as that
         monkeypatch.setattr(module, "OWNER_S", 0.0)
     assert storage.own_outbox(*A)[:2] == A

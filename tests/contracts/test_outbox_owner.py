@@ -45,7 +45,7 @@ def open_history(tmp_path: Path) -> Iterator[Callable[[str], History]]:
 
 
 def take_over(storage: Any, history: History) -> None:
-    storage.own_outbox(ownership.identity(history.database), ownership.where(history.database), take_over=True)
+    storage.own_outbox(ownership.identity(history.database), history.database.where(), take_over=True)
 
 
 def recorded(history: History) -> set[str]:
@@ -104,7 +104,7 @@ def test_a_file_that_is_made_anew_keeps_the_identity_and_a_second_history_has_an
     assert identity != ownership.identity(open_history("there").database) and len(identity) == 13
     here.path.unlink()
     assert ownership.identity(here) == identity
-    here.set_aside()
+    here._set_aside()
     assert ownership.identity(open_history("here").database) == identity
     here.lease_path.unlink()
     assert ownership.identity(here) == identity, "the database has it"
@@ -122,3 +122,5 @@ def test_a_copy_of_a_history_says_so_and_records_nothing(storage, open_history):
     assert ownership.identity(copy) == ownership.identity(here.database)
     assert ownership.elsewhere(copy, storage.outbox_owner()).startswith("a copy of this history is recorded at ")
     assert ownership.elsewhere(here.database, storage.outbox_owner()) == ""
+    storage.leave_outbox(storage.outbox_owner().term)
+    assert ownership.elsewhere(copy, storage.outbox_owner()) == "", "it was moved there"

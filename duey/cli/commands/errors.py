@@ -53,6 +53,8 @@ def listed(cli_context: CliContext, options: argparse.Namespace) -> None:
     output.show(options, "errors", page.groups, ERROR_GROUP.of, COLUMNS, row_of, next=page.next)
     if page.next and not options.json:
         echo(f"for older ones add: --cursor {page.next}", err=True)
+    if not options.json and (elsewhere := cli_context.elsewhere()):
+        echo(f"warning: {elsewhere}", err=True)
 
 
 def row_of(group: Any) -> tuple[object, ...]:

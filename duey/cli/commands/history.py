@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import argparse
 import signal
-from contextlib import suppress
 
 from duey.cli.context import CliContext, Refused, echo
 from duey.cli.progress import Progress
-from duey.errors import StorageUnavailable
 
 
 def record(cli_context: CliContext, options: argparse.Namespace) -> None:
@@ -26,9 +24,7 @@ def record(cli_context: CliContext, options: argparse.Namespace) -> None:
         return
     control, history, stop = cli_context.control, cli_context.history, StopFlag()
     stop.set_by(signal.SIGINT, signal.SIGTERM)
-    with suppress(StorageUnavailable):  # the recorder waits until it is there
-        history.note_owner(control.storage.outbox_owner())
-    if not history.elsewhere:
+    if not cli_context.elsewhere():
         echo("recording; Ctrl-C ends it")
     huey = control.huey
     recorder = history.recorder(huey.lifecycle, control.workers, control.schedules.all, huey.renamed.former())

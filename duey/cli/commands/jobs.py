@@ -49,7 +49,8 @@ def jobs(cli_context: CliContext, options: argparse.Namespace) -> None:
 
     asked, control = wanted(options), cli_context.control
     listing = Listing(control, cli_context.history)
-    with control.storage.read_ahead(*listing.reads, control.unrecorded_since):
+    with control.storage.read_ahead(*listing.reads, control.unrecorded_since, control.storage.outbox_owner):
+        elsewhere = cli_context.elsewhere()
         page = listing.newest(asked.wanted, options.limit, options.cursor)
         since = control.unrecorded_since()
     found = [each.job for each in page.rows]
@@ -59,7 +60,9 @@ def jobs(cli_context: CliContext, options: argparse.Namespace) -> None:
     if page.next:
         back = f"searched back to {when(page.searched_back_to)}; " if page.searched_back_to and not page.rows else ""
         echo(f"{back}for older jobs add: --cursor {page.next}", err=True)
-    if since is not None and clock.now() - since > LATE_S:
+    if elsewhere:
+        echo(f"warning: {elsewhere}", err=True)
+    elif since is not None and clock.now() - since > LATE_S:
         echo(
             f"what happened since {when(since)} is not in the list: a web process or `duey record` records it", err=True
         )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from duey import clock
+from duey.model.event import OWNER_S
 from duey.storage.compaction import Backlog
 from duey.storage.contract import Maintenance
 from duey.storage.redis.commands import unblock_unpaused
@@ -13,7 +14,6 @@ from duey.storage.redis.connection import preflight
 from duey.storage.redis.connection.client import Server
 from duey.storage.redis.connection.resp import in_pairs
 from duey.storage.transfer import words_of
-from duey.storage.values import OWNER_S
 
 STEP = 500  # jobs that one script removes: limits how long other clients wait
 

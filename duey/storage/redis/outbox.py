@@ -7,13 +7,13 @@ import uuid
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from duey.model.event import BLOCKED, DONE, JOBLESS, UNBLOCKED, Event, OutboxLost, OutboxOwner
+from duey.model.event import BLOCKED, DONE, JOBLESS, OWNER_S, UNBLOCKED, Event, OutboxLost, OutboxOwner
 from duey.storage.compaction import STEP as COMPACTED
 from duey.storage.compaction import Pair, Seen
 from duey.storage.contract import Outbox
 from duey.storage.redis import codec
 from duey.storage.redis.connection.client import Server
-from duey.storage.values import OWNER_S, EventRow, worker_of
+from duey.storage.values import EventRow, worker_of
 
 STEP = 1000  # events in one command
 BYTES_MAX = 8 * 1024 * 1024  # read at once, because a few jobs may be large

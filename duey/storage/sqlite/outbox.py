@@ -14,7 +14,7 @@ from duey.storage.contract import Outbox
 from duey.storage.sqlite.connection.database import Database
 from duey.storage.sqlite.connection.schema import EVENT, RECORD, manual_token
 from duey.storage.sqlite.queries import FIELDS
-from duey.storage.values import OWNER_S, EventRow
+from duey.storage.values import EventRow
 
 BIG = 1_000_000  # larger payloads and results are not shown (bytes)
 PAYLOAD = f"""case when (v.kind in ('enqueued', 'retried') or e.result is not null and v.kind = 'done')
@@ -50,7 +50,7 @@ class SqliteOutbox(Outbox):
         with self.db.write("relaxed") as con:
             now, owner = clock.now(), _owner(con) or OutboxOwner(history, "", 0, 0.0)
             is_known = (owner.history, owner.where) == (history, where)
-            is_free = owner.history == history and now - owner.at >= OWNER_S
+            is_free = owner.history == history and owner.is_silent(now)
             if is_known or is_free or take_over:
                 owner = OutboxOwner(history, where, owner.term + (not is_known), now)
                 _write(con, owner)

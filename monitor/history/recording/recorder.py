@@ -154,8 +154,8 @@ class Recorder:
         here = ownership.identity(self._database), self._database.where()
         owner = self._source.own_outbox(*here)
         before, elsewhere = self._status.elsewhere, ownership.elsewhere(self._database, owner)
-        self._term = 0 if elsewhere else owner.term
-        self._owning_at = now + (ELSEWHERE_S if elsewhere else ASKING_S)
+        self._term = owner.term if ownership.is_here(self._database, owner) else 0
+        self._owning_at = now + (ASKING_S if self._term else ELSEWHERE_S)
         self._note(elsewhere=elsewhere)
         if elsewhere and not before:
             logger.warning("nothing is recorded here: %s", elsewhere)
