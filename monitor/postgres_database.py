@@ -43,6 +43,7 @@ IDLE_IN_TRANSACTION_S = 60
 CONNECT_TIMEOUT_S = 5
 AGAIN_AFTER_S = 1.0
 STALE_AFTER_S = 600
+AS_ASKED = "SELECT current_setting('search_path'), current_setting('server_encoding')"
 MAY_MAKE = """SELECT COALESCE((SELECT has_schema_privilege(oid, 'CREATE') FROM pg_namespace WHERE nspname = %s),
     has_database_privilege(current_database(), 'CREATE'))"""
 DEAD_PEER = dict(keepalives_idle=30, keepalives_interval=10, keepalives_count=3, tcp_user_timeout=10_000)
@@ -162,9 +163,14 @@ class PostgresDatabase(MonitorDatabase):
             raise self._without_driver()
         database = Pool(self._parameters(), self._outage)
         database.connect()
-        if database.execute_sql("SHOW search_path").fetchone() != (self.schema_name,):
-            database.close_all()
+        search_path, encoding = database.execute_sql(AS_ASKED).fetchone()
+        found = ""
+        if search_path != self.schema_name:
             found = f"is behind a pooler that drops options: name the server itself in {self.setting}"
+        if encoding != "UTF8":
+            found = f"has the encoding {encoding}: make one with ENCODING 'UTF8' TEMPLATE template0"
+        if found:
+            database.close_all()
             raise self.trouble(self.place, found)
         return database
 
@@ -195,6 +201,8 @@ class PostgresDatabase(MonitorDatabase):
             "search_path": self.schema_name,
             "statement_timeout": f"{STATEMENT_TIMEOUT_S}s",
             "lock_timeout": f"{self._busy_timeout_s * 1000:.0f}",
+            # A snapshot of the whole transaction would be older than the lock of writers that it waits for.
+            "default_transaction_isolation": r"read\ committed",
             "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_S}s",
             # What was recorded is deleted from the queue next, and what was revoked must stay so.
             "synchronous_commit": "on",
@@ -203,7 +211,7 @@ class PostgresDatabase(MonitorDatabase):
         }
         options = " ".join([*(f"-c {name}={value}" for name, value in session.items()), str(given.get("options", ""))])
         defaults = {"connect_timeout": CONNECT_TIMEOUT_S, "application_name": f"duey {self.part}", **DEAD_PEER}
-        return {**defaults, **given, "options": options.strip()}
+        return {**defaults, **given, "options": options.strip(), "client_encoding": "UTF8"}
 
     def _without_driver(self) -> Exception:
         return self.trouble(self.place, "needs psycopg, which is not installed: run pip install 'duey[postgres]'")

@@ -235,6 +235,20 @@ def test_a_schema_of_another_program(postgres_server: PostgresServer, postgres: 
     assert "holds other tables (recipes): add ?schema=NAME" in refusal(Server(postgres).prepare)
 
 
+def test_a_database_that_is_set_up_otherwise(postgres_server: PostgresServer, postgres: str) -> None:
+    name = postgres.rpartition("/")[2]
+    for setting in ("default_transaction_isolation = serializable", "search_path = public", "synchronous_commit = off"):
+        postgres_server.sql(f"ALTER DATABASE {name} SET {setting}")
+    database = Server(postgres)
+    with database.writing() as db:
+        found = [db.execute_sql(f"SHOW {each}").fetchone()[0] for each in ("transaction_isolation", "search_path")]
+        assert found == ["read committed", "duey_access"]
+    database.close()
+    postgres_server.sql("CREATE DATABASE ascii OWNER duey TEMPLATE template0 ENCODING 'SQL_ASCII'")
+    assert "has the encoding SQL_ASCII: make one with" in refusal(Server(postgres_server.url("ascii")).prepare)
+    postgres_server.drop_database("ascii")
+
+
 def test_tables_that_vanish_are_not_made_anew(database: Server, postgres_server: PostgresServer, postgres: str) -> None:
     database.prepare()
     postgres_server.sql("DROP SCHEMA duey_access CASCADE", postgres.rpartition("/")[2])
