@@ -22,6 +22,7 @@ from tests.contracts.rig import Hand, ended, job, jobs, look, state
 from tests.support import needs
 from tests.support.redis_server import MISSING, RedisServer, redis_binary
 from tests.support.replicas import Replicated, replicated
+from tests.support.whole_service import whole_service
 
 
 @pytest.fixture(scope="module")
@@ -61,14 +62,12 @@ def test_too_few_replicas_are_said(pair: Replicated, storage: RedisStorage) -> N
     """It is stored at the primary, so it may run, and the same request again is the same job."""
     with standing_still(pair.servers[1]):
         for more in ([job("a")], jobs("bc"), [job("d", unique_key="k")]):
-            with pytest.raises(
-                errors.StorageUnavailable, match=r"has it, but 0 of its replicas, .* asks for 1"
-            ) as caught:
+            with pytest.raises(errors.StorageUnavailable, match=r"has it, but only 0 of the 1 replicas") as caught:
                 storage.enqueue_jobs(more)
             assert caught.value.stored is None
         assert [state(storage, each) for each in "abcd"] == ["queued"] * 4
         storage.server.close()  # a connection that has changed nothing yet
-        with pytest.raises(errors.StorageUnavailable, match="has it, but 0 of its replicas"):
+        with pytest.raises(errors.StorageUnavailable, match="has it, but only 0 of the 1 replicas"):
             storage.enqueue_jobs([job("d", unique_key="k")])
     assert not storage.enqueue_jobs([job("d", unique_key="k")]).accepted[0].fresh
     with redis.Redis(port=pair.servers[1].port) as replica:
@@ -93,10 +92,29 @@ def test_what_people_do_is_acknowledged_by_replicas_and_what_workers_do_is_not(
         ]  # fmt: skip
         other = Hand(storage)  # consumers start all the same
         for act in acts:
-            with pytest.raises(errors.StorageUnavailable, match="has it, but 0 of its replicas"):
+            with pytest.raises(errors.StorageUnavailable, match="has it, but only 0 of the 1 replicas"):
                 act()
     hand.go()
     other.go()
+
+
+def test_a_client_of_the_api_is_told_that_it_may_have_been_stored(pair: Replicated, tmp_path: Path) -> None:
+    """And the same request again is the same job, once there are replicas."""
+    options = {"storage_backend": "redis", "storage_url": pair.hosts, "storage_name": "api", "storage_replicas": "1"}
+    with whole_service(tmp_path, **options) as service:
+
+        @service.huey.task()
+        def add(a: int, b: int) -> int:
+            return a + b
+
+        client, call = service.client(), {"task": "add", "args": [1, 2]}
+        with standing_still(pair.servers[1]):
+            answer = client.post("/api/jobs", call, headers={"Idempotency-Key": "k"})
+        assert (answer.status, answer.json["stored"]) == (503, None)
+        assert "has it, but only 0 of the 1 replicas" in answer.json["detail"]
+        assert "with the same Idempotency-Key" in answer.json["detail"]
+        again = client.post("/api/jobs", call, headers={"Idempotency-Key": "k"})
+        assert again.status == 202 and service.control.counts().queued == 1
 
 
 def test_a_server_without_its_replicas_is_not_ready(pair: Replicated, storage: RedisStorage) -> None:

@@ -44,7 +44,7 @@ def test_a_queue_on_valkey_runs_jobs_and_outlives_its_primary(pair: Replicated) 
     storage.retry(failed.job.id, None, 0)
     with standing_still(pair.servers[1]):  # asked again over a connection that changes nothing, too
         for _ in range(2):
-            with pytest.raises(errors.StorageUnavailable, match="has it, but 0 of its replicas"):
+            with pytest.raises(errors.StorageUnavailable, match="has it, but only 0 of the 1 replicas"):
                 storage.enqueue_jobs([job("u", unique_key="k")])
             storage.server.close()
     storage.enqueue_jobs([job("u", unique_key="k")])

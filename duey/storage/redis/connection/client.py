@@ -146,8 +146,8 @@ class Server:
         if reached < self.replicas:
             self.connections.look()  # it may be a former primary
             raise NotReplicated(
-                f"Redis at {self.address} has it, but {reached} of its replicas, where [storage] replicas asks for "
-                f"{self.replicas}: see whether they run"
+                f"Redis at {self.address} has it, but only {reached} of the {self.replicas} replicas that [storage] "
+                "replicas asks for, so it may run or be lost: see whether they run"
             )
         return answer
 

@@ -7,6 +7,7 @@ is another one, whoever names it.
 
 from __future__ import annotations
 
+import re
 import time
 from typing import Any
 
@@ -139,7 +140,7 @@ def connected(url: str, answer_s: float) -> Any:
 
 def why(exc: Exception) -> str:
     """What a server did instead of answering, as a verb."""
-    text = " ".join(str(exc).split()).rstrip(".")
+    text = re.sub(r"^Error -?\d+ connecting to \S+\. ", "", " ".join(str(exc).split())).rstrip(".")
     if isinstance(exc, exceptions.AuthenticationError):
         return f"refuses the login ({text})"
     if "unknown command" in text.lower():
