@@ -19,6 +19,7 @@ from duey.storage.huey_adapter import KeyValue, kind_of
 from duey.storage.redis.codec import compact, token_of, token_text
 from duey.storage.redis.connection.client import Server
 from duey.storage.redis.connection.resp import in_pairs
+from duey.storage.redis.session import WorkerSessions
 
 STEP = 500  # results fetched at once
 LOG_S, ENDED_LOG_S = 7 * 86400, 60  # how long lines are kept after the last one, and after the end of their body
@@ -28,8 +29,8 @@ SHOWN_S = 60  # how long a stack is kept, and the request for one
 class RedisKeyValue(KeyValue):
     """Keys and values in Redis."""
 
-    def __init__(self, server: Server) -> None:
-        self._server = server
+    def __init__(self, server: Server, sessions: WorkerSessions) -> None:
+        self._server, self._sessions = server, sessions
 
     def put(self, key: str, value: bytes) -> None:
         self._server.run("put", kind_of(key), key, value, again=True)
@@ -39,12 +40,24 @@ class RedisKeyValue(KeyValue):
         return EmptyData if value is None else value
 
     def delete(self, key: str) -> bool:
-        return bool(self._server.run("delete", key))
+        try:
+            return bool(self._server.run("delete", key))
+        finally:
+            for locks in self._sessions.locks():
+                locks.freed(key)
 
     def put_if_empty(self, key: str, value: bytes, ttl_s: float | None, worker: int | None) -> bool:
         now = clock.now()
         until = "" if ttl_s is None else now + ttl_s
-        return bool(self._server.run("lock", key, value, "" if worker is None else worker, now, until))
+        locks, taken = self._sessions.locks(worker), False
+        for each in locks:
+            each.taking(key)
+        try:
+            taken = bool(self._server.run("lock", key, value, "" if worker is None else worker, now, until))
+        finally:
+            for each in [] if taken else locks:
+                each.freed(key)
+        return taken
 
     def items(self) -> dict[str, bytes]:
         found = self._server.command(b"HGETALL", self._server.key("kv"))

@@ -19,29 +19,28 @@ from __future__ import annotations
 import json
 import logging
 import os
-import threading
 import time
 import uuid
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from duey import clock, errors, faults
-from duey.model.job import ONCE, Claim
+from duey.model.job import Claim
 from duey.model.limits import Limit
 from duey.model.outcome import Outcome, Ttl
 from duey.storage.redis import codec
 from duey.storage.redis.connection.client import Server
 from duey.storage.redis.connection.failures import NotReplicated, RedisAway
 from duey.storage.redis.keys import LEASE_S
+from duey.storage.redis.locks import HeldLocks
 from duey.storage.redis.presence import RedisPresence
+from duey.storage.redis.worker_session import WorkerSession
 from duey.storage.values import ClaimResult, Registration
 
 logger = logging.getLogger("duey.redis")
 LATE = 0  # answer to a request of an earlier epoch
 TURN_S = 1.0  # longest wait for a turn to end before claims are compared
-ONCE_KEPT = 1000  # outcomes of `on_crash="fail"` jobs that can be settled again
 SET_ASIDE_S = 0.25  # longest time that one turn spends on setting jobs aside
 DUE_SOON_S = 3.0  # sleepers are woken for jobs that become due within this time; longer than a worker sleeps
 
@@ -57,38 +56,6 @@ class Header(NamedTuple):
     next_due: float | None
     lost: list[str]
     stopped: list[str]  # not settled, because they were asked to stop and must not go back to the queue
-
-
-class WorkerSession:
-    """A worker of this process, with what its next turn needs."""
-
-    def __init__(self, presence: RedisPresence, fields: list[Any]) -> None:
-        self.presence, self.fields = presence, fields
-        self.pid = os.getpid()
-        self.lock = threading.Lock()  # one turn at a time, because it counts the tokens
-        self.counter = 0  # of the next token
-        self.unsure = False  # whether the answer of a turn was lost
-        self.held: set[int] = set()  # counters of the claims that were handed over and are neither settled nor released
-        self.once: OrderedDict[int, tuple[Outcome, Ttl]] = OrderedDict()  # outcomes of jobs that must not run again
-        self.epoch = 0
-        self._counting = threading.Lock()
-
-    def lost_answer(self) -> None:
-        """A request of this worker may arrive late: those after it belong to the next epoch."""
-        with self._counting:
-            self.epoch += 1
-
-    def settled(self, outcomes: Sequence[Outcome], stopped: Sequence[str], ttl: Ttl) -> None:
-        """These claims have ended, except those that were `stopped`."""
-        for outcome in outcomes:
-            token = outcome.claim.token
-            if stopped and codec.token_text(token) in stopped:
-                continue
-            self.held.discard(token & codec.LOW)
-            if outcome.claim.job.flags & ONCE:
-                self.once[token & codec.LOW] = outcome, ttl
-                if len(self.once) > ONCE_KEPT:
-                    self.once.popitem(last=False)
 
 
 class WorkerSessions:
@@ -135,12 +102,12 @@ class WorkerSessions:
         words = (presence.n, presence.key, int(LEASE_S * 1000), session.epoch, *session.fields)
         if not self._server.run("register", *words, again=True):
             raise errors.StorageUnavailable(
-                f"Redis at {self._server.address} was emptied, and another process is worker {presence.n} there now: "
-                "restart this consumer"
+                f"Redis at {self._server.address} has lost changes, and another process is worker {presence.n} there "
+                "now: restart this consumer"
             )
 
     def _register_again(self, session: WorkerSession) -> None:
-        logger.warning("worker %d was declared dead while it was alive: it registers again", session.presence.n)
+        logger.warning("worker %d is not in Redis any more, though it is alive: it registers again", session.presence.n)
         self._register(session)
 
     def control_signals(self, n: int) -> tuple[bool, bool]:
@@ -149,14 +116,28 @@ class WorkerSessions:
         session = self._sessions.get(n)
         own = session is not None and session.pid == os.getpid()
         counter, held = (session.counter, session.held.copy()) if session and own else (0, set())
-        known, quiet, stop, *in_redis = self._server.run("signals", n, again=True)
+        known, quiet, stop, in_redis, locks = self._server.run("signals", n, again=True)
         if session and own:
             if known is None:
                 self._register_again(session)
             # Claims from this counter on belong to a turn, whose answer is under way or was lost.
             elif session.unsure or any(int(c) < counter and int(c) not in held for c in in_redis):
                 self._compare_claims(session)
+            self._free_strays(session, dict(zip(locks[::2], locks[1::2], strict=True)))
         return bool(quiet), bool(stop)
+
+    def _free_strays(self, session: WorkerSession, locks: Mapping[bytes, bytes]) -> None:
+        """Free locks of this worker that none of its threads holds."""
+        for key in session.locks.strays([key.decode() for key in locks]):
+            if self._server.run("free_lock", session.presence.n, key, locks[key.encode()], again=True):
+                logger.warning(
+                    "worker %d had a lock in Redis that it does not hold: %s is free", session.presence.n, key
+                )
+
+    def locks(self, *numbers: int | None) -> list[HeldLocks]:
+        """The locks of these workers, as far as they are of this process; without numbers those of all."""
+        own = [n for n, session in self._sessions.items() if session.pid == os.getpid()]
+        return [self._sessions[n].locks for n in own if not numbers or n in numbers]
 
     def _compare_claims(self, session: WorkerSession) -> None:
         """Return claims to the queue that this worker does not hold, unless it knows how they ended."""
@@ -169,7 +150,7 @@ class WorkerSessions:
             for outcome, ttl in ended:
                 self._send(session, 0, (), [outcome], ttl, {})
             session.lost_answer()  # a turn may have been given up a moment ago, and must not claim any more
-            returned = self._ask(session, "keep_claims", n, clock.now(), *session.held)
+            returned = self._ask(session, "keep_claims", n, clock.now(), *session.held) or ()
             counters = [int(c) for c in returned[::2]]
             session.counter = max([session.counter, *(c + 1 for c in counters)])
             session.unsure = False

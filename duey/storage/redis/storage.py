@@ -44,10 +44,10 @@ class RedisStorage(
     ) -> None:  # fmt: skip
         super().__init__(name)
         self.server = Server(url, prefix(name), replicas)
-        self.data = RedisKeyValue(self.server)
         self.schedule_store = RedisScheduleStore(self.server)
         self.ttl = Ttl(result_ttl_s, failed_ttl_s)
         self.sessions = WorkerSessions(self.server)
+        self.data = RedisKeyValue(self.server, self.sessions)
         self.watch = Watch(self.server)
         self.backlog = Backlog(RedisBacklog(self.server), backlog_rows)
 

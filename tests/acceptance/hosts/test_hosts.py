@@ -27,7 +27,7 @@ def test_harm_to_hosts_loses_nothing(tmp_path: Path, programs: Programs) -> None
                 wait_until(lambda: not site.is_registered(second), 30, "the consumer that is cut off is taken for dead")
                 site.webs[0].process.kill_tree()
                 stream.wait_for(20)
-            second.process.says("was declared dead while it was alive: it registers again")
+            second.process.says("is not in Redis any more, though it is alive: it registers again")
             harm.restart(site.webs[0])
             harm.restart(first)
             harm.fail_over(follow=True)

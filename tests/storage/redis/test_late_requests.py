@@ -102,3 +102,19 @@ def test_claims_of_a_lost_answer_do_not_wait_for_a_free_thread(line: LossyLine, 
     assert (storage.counts().running, storage.counts().queued) == (1, 2)
     assert not hand.storage.settle_and_claim(hand.n, [ended(running)], 0, ()).lost
     assert [claim.job.id for claim in hand.claim(3)] == ["b", "c"]
+
+
+def test_a_lock_that_nobody_holds_is_freed(line: LossyLine, hand: Hand, storage: RedisStorage):
+    """It was taken by a request that its worker had given up, and would stand as long as the worker lives."""
+    data = hand.storage.data
+    assert data.put_if_empty("held", b"1", None, hand.n)
+    assert data.put_if_empty("late", b"1", None, hand.n) and data.delete("late")
+    line.hold_up("lock")
+    with pytest.raises(errors.StorageUnavailable):
+        data.put_if_empty("late", b"2", None, hand.n)
+    line.deliver()
+    assert storage.put_if_empty("child", b"1")  # as a process would that a body has forked
+    storage.server.command(b"SADD", storage.server.key(f"locks_of:{hand.n}"), "child")
+    hand.storage.control_signals(hand.n)
+    free = {key: storage.put_if_empty(key, b"3") for key in ("held", "late", "child")}
+    assert free == {"held": False, "late": True, "child": False}

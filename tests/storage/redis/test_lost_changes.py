@@ -35,15 +35,18 @@ def look_around(hand: Hand) -> None:
 def test_claims_that_a_worker_does_not_hold_are_returned(pair: Pair, storage: RedisStorage, hand: Hand):
     storage.enqueue_jobs([*jobs("abc"), job("once", flags=ONCE), job("never", flags=ONCE), job("waits")])
     settled, returned, held, once, never = hand.claim(5)
+    assert storage.data.put_if_empty("lock", b"1", None, hand.n)
     assert storage.hold(hand.presence, once.token) and storage.hold(hand.presence, never.token)
     pair.cut()
     assert not hand.commit(ended(settled), ended(never), ended(once)).lost
     storage.release_claims(hand.n, [returned])
+    storage.data.delete("lock")
     pair.lose()
     assert (storage.counts().running, state(storage, "a")) == (5, "queued")  # claimed, and no thread has it
 
     del storage.sessions._sessions[hand.n].once[never.token & LOW]  # as after a thousand others
     look_around(hand)
+    assert storage.put_if_empty("lock", b"2"), "nobody holds it"
     assert state(storage, "once") == "done", "it must not run twice, and the worker knows how it ended"
     assert (storage.counts().running, storage.counts().queued) == (2, 3)
     assert not hand.settle(held).lost

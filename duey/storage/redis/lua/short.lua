@@ -51,6 +51,15 @@ end
 call_many('XDEL', P .. 'outbox', gone)
 return #gone
 
+-- script: free_lock
+-- uses: full places
+-- Frees a lock of a worker, if it is as it was read. Arguments: n, name, text. Returns 1 or 0.
+
+if call('HGET', P .. 'locks', ARGV[2]) ~= ARGV[3] then return 0 end
+call('HDEL', P .. 'locks', ARGV[2])
+call('SREM', P .. 'locks_of:' .. ARGV[1], ARGV[2])
+return 1
+
 -- script: get_job
 -- uses: places job
 -- Returns one job, what follows its end, how many consumers died with it, and what its worker runs (or nothing).
@@ -166,10 +175,16 @@ return 1
 
 -- script: signals
 -- uses: places
--- Returns what a worker was asked to do: its key, quiet, stop; then the counters of its claims. Arguments: n.
+-- Returns what a worker was asked to do: its key, quiet, stop; the counters of its claims; name and text of each of its
+-- locks. Arguments: n.
 
 local answer = call('HMGET', P .. 'worker:' .. ARGV[1], 'key', 'quiet', 'stop')
-for _, counter in ipairs(call('HKEYS', P .. 'claimed:' .. ARGV[1])) do answer[#answer + 1] = counter end
+local locks = {}
+for _, name in ipairs(call('SMEMBERS', P .. 'locks_of:' .. ARGV[1])) do
+  locks[#locks + 1] = name
+  locks[#locks + 1] = call('HGET', P .. 'locks', name) or ''
+end
+answer[4], answer[5] = call('HKEYS', P .. 'claimed:' .. ARGV[1]), locks
 return answer
 
 -- script: untouched
