@@ -14,14 +14,6 @@ from tests.support.waiting import wait_until
 
 REDIS_PORT, SENTINEL_PORT, HTTP_PORT, WEB_PORT = 6379, 26379, 80, 8080
 MASTER = "duey"  # the name by which the Sentinels know the primary
-UPSTREAM = """upstream duey {{
-{servers}
-}}
-server {{
-    listen {port};
-    location / {location}
-}}
-"""
 
 
 class Daemon:
@@ -76,12 +68,13 @@ def sentinel_on(host: Host, binary: str, folder: Path, primary: Host) -> Daemon:
 
 
 def nginx_on(host: Host, binary: str, folder: Path, webs: Sequence[Host]) -> Daemon:
-    """The proxy of deploy/proxy without TLS, in front of all webs."""
+    """That of deploy/proxy for two webs, without TLS."""
     folder.mkdir()
-    text = (DEPLOY / "proxy" / "nginx.conf").read_text().rpartition("location / ")[2]
-    location = text.rpartition("}")[0].replace("http://127.0.0.1:8080", "http://duey")
-    servers = "\n".join(f"    server {web.address}:{WEB_PORT};" for web in webs)
-    server = UPSTREAM.format(servers=servers, port=HTTP_PORT, location=location)
+    text = (DEPLOY / "proxy" / "two-webs.nginx.conf").read_text()
+    for each, web in zip(("10.0.0.11:8080", "10.0.0.12:8080"), webs, strict=True):
+        text = text.replace(each, f"{web.address}:{WEB_PORT}")
+    upstream, location = text.partition("\nserver {")[0], text.rpartition("    location / ")[2]
+    server = f"{upstream}\nserver {{\n    listen {HTTP_PORT};\n    location / {location}"
     (folder / "nginx.conf").write_text(AROUND.format(folder=folder, server=server))
     command = [binary, "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", "stderr"]
     return Daemon(host, command, folder, HTTP_PORT)
