@@ -86,6 +86,10 @@ def test_what_cannot_be_used_is_said_in_a_sentence(
     configure(tmp_path, postgres, "auth")
     (found,) = reach.postgresql(load(tmp_path / "config.ini", {}))
     assert (found.level, "none yet" in found.text) == (OK, True)
+    configure(tmp_path, postgres, "monitor")
+    warned, _ = reach.postgresql(load(tmp_path / "config.ini", {"DUEY_STORAGE_BACKEND": "redis"}))
+    assert warned.level == WARN and "each other web has accounts and tokens of its own" in warned.text
+    configure(tmp_path, postgres, "auth")
     postgres_server.sql(f"ALTER DATABASE {name} OWNER TO postgres")
     (found,) = reach.postgresql(load(tmp_path / "config.ini", {}))
     assert found.level == FAIL and "GRANT CREATE ON DATABASE" in found.text, "before a start would find it"

@@ -80,11 +80,17 @@ def same_code(consumers: Sequence[tuple[str, str]]) -> Finding:
 
 
 def postgresql(settings: Any) -> Iterator[Finding]:
-    """Whether the databases on PostgreSQL can be used."""
+    """Whether the databases on PostgreSQL can be used, and what is not there although other webs may be."""
     from duey.cli.checks.databases import Database
     from duey.cli.commands.copies import on_servers
 
-    for role, database in on_servers(settings).items():
+    servers = on_servers(settings)
+    if settings.storage.backend == "redis" and list(servers) == ["monitor"]:
+        text = (
+            "in a file of this host, while the history is on PostgreSQL: each other web has accounts and tokens of its"
+        )
+        yield Finding(WARN, "accounts", f"{text} own; set [auth] database to the server, too, if there are any")
+    for role, database in servers.items():
         try:
             yield Finding(OK, role, Database(role, database.place, *database.look()).text)
         except database.trouble as exc:
