@@ -11,7 +11,7 @@ class Cursor(psycopg.Cursor[Any]):
     """Takes `?` for a value, as SQLite does, beside psycopg's own marks. Such a statement holds no other `%` or `?`."""
 
     def execute(self, query: Any, params: Any = None, **options: Any) -> Cursor:
-        return super().execute(_marked(query), params, **options)
+        return super().execute(_marked(query), params or None, **options)
 
     def executemany(self, query: Any, params_seq: Any, **options: Any) -> None:
         super().executemany(_marked(query), params_seq, **options)

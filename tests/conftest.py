@@ -9,7 +9,8 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -117,6 +118,14 @@ def postgres(postgres_server: PostgresServer) -> Iterator[str]:
     """The URL of an empty database, which is dropped after the test."""
     name = postgres_server.new_database()
     yield postgres_server.url(name)
+    postgres_server.drop_database(name)
+
+
+@pytest.fixture(scope="session")
+def new_schema(postgres_server: PostgresServer) -> Iterator[Callable[[], str]]:
+    """Each call returns the URL of new tables in one database, which is sooner there than a database for each test."""
+    name, numbers = postgres_server.new_database(), count()
+    yield lambda: f"{postgres_server.url(name)}?schema=test{next(numbers)}"
     postgres_server.drop_database(name)
 
 

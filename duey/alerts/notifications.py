@@ -28,6 +28,7 @@ from duey.alerts.message import (
     to_json,
 )
 from duey.alerts.store import COLUMNS, incident_of
+from duey.monitor.history import plain
 from duey.monitor.history.database import Database
 
 DAY_S = 86400.0
@@ -180,7 +181,7 @@ class Outbox:
 
     def _answered(self, attempt: Attempt, state: str, answer: str, due_at: float, ended_at: float | None) -> None:
         with self._database.writing() as db:
-            db.execute_sql(ANSWERED, (state, answer[:MAX_ANSWER], due_at, ended_at, attempt.n))
+            db.execute_sql(ANSWERED, (state, plain.text(answer[:MAX_ANSWER]), due_at, ended_at, attempt.n))
 
     def give_up_unknown(self, known: Mapping[str, Channel]) -> None:
         """End what waits for channels that are not configured any more."""

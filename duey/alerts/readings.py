@@ -12,6 +12,7 @@ from duey.alerts.rules.schedules import STANDS_S
 from duey.alerts.rules.service import PEER_S
 from duey.alerts.rules.snapshot import Snapshot
 from duey.config.alerts import Alerts
+from duey.monitor.history import plain
 from duey.monitor.history.database import Database
 from duey.monitor.history.schema import HOUR_S
 
@@ -78,7 +79,9 @@ class Readings:
         """Write what became worse, if it is time. Raises HistoryUnavailable; it is written later then."""
         if self._unwritten and not 0 <= now - self._written_at < WRITTEN_S:
             with self._database.writing() as db:
-                db.cursor().executemany(WORST, [(*key, value) for key, value in self._unwritten.items()])
+                db.cursor().executemany(
+                    WORST, [(plain.text(subject), at, value) for (subject, at), value in self._unwritten.items()]
+                )
                 db.execute_sql(SINCE, (now,))
             self._unwritten, self._written_at = {}, now
 

@@ -26,7 +26,7 @@ from duey.alerts.senders import TIMEOUT_S
 from duey.config import Settings
 from duey.config.alerts import QuietHours
 from duey.errors import BadRequest, Conflict
-from duey.monitor.history import History
+from duey.monitor.history import History, plain
 
 MAX_PAGE = 200
 OPEN_TITLES = "SELECT title FROM incidents WHERE closed_at IS NULL AND rule <> ? ORDER BY n DESC"
@@ -175,7 +175,7 @@ class AlertService:
     def incident(self, id: str) -> IncidentView:
         """Return one incident. Raises UnknownIncident."""
         with self._database.reading() as db:
-            row = db.execute_sql(f"{store.SELECT} WHERE id = ?", (_storable(id),)).fetchone()
+            row = db.execute_sql(f"{store.SELECT} WHERE id = ?", (plain.text(id),)).fetchone()
             if row is None:
                 raise UnknownIncident(id)
             return _view(db, store.incident_of(row))
@@ -193,13 +193,13 @@ class AlertService:
     def ack(self, id: str, by: str) -> IncidentView:
         """Mark an open incident as seen by somebody: it is not told again. Seen twice changes nothing. Raises
         UnknownIncident, IncidentClosed."""
-        if not self._store.ack(_storable(id), by, self._clock()) and self.incident(id).incident.closed_at is not None:
+        if not self._store.ack(plain.text(id), by, self._clock()) and self.incident(id).incident.closed_at is not None:
             raise IncidentClosed(id)
         return self.incident(id)
 
     def mute(self, id: str, until: float | None) -> IncidentView:
         """Tell nothing about the subject of an incident until then; None: tell it again. Raises UnknownIncident."""
-        if not self._store.mute(_storable(id), until):
+        if not self._store.mute(plain.text(id), until):
             raise UnknownIncident(id)
         return self.incident(id)
 
@@ -245,14 +245,9 @@ class AlertService:
             result = TestResult(name, "failed", failed.answer[:MAX_ANSWER])
         now, text = self._clock(), to_json(message)
         with self._database.writing() as db:
-            values = (id, name, result.state, began_at, began_at, began_at, now, result.answer, text)
+            values = (id, name, result.state, began_at, began_at, began_at, now, plain.text(result.answer), text)
             db.execute_sql(TESTED, values)
         return result
-
-
-def _storable(id: str) -> str:
-    """An id from an address, as SQLite can look for it."""
-    return id.encode("utf-8", "replace").decode()
 
 
 def _view(db: peewee.Database, incident: Incident) -> IncidentView:

@@ -17,6 +17,7 @@ from duey.alerts.message import Kind
 from duey.alerts.past import LOOKS_BACK_S, Counter
 from duey.alerts.rules.finding import Finding
 from duey.config.alerts import Alerts
+from duey.monitor.history import plain
 from duey.monitor.history.database import Database
 
 COLUMNS = tuple(each.name for each in fields(Incident))
@@ -146,7 +147,7 @@ class Store:
         if change.kind == "touch":
             assert finding is not None
             facts = merged(finding.facts, incident.facts)
-            db.execute_sql(TOUCH, (finding.title, json.dumps(facts), finding.count, now, incident.n))
+            db.execute_sql(TOUCH, (plain.text(finding.title), json.dumps(facts), finding.count, now, incident.n))
         elif change.kind == "calm":
             db.execute_sql(CALM, (now, incident.n))
         elif change.kind == "tell":
@@ -180,8 +181,8 @@ KINDS: Mapping[str, Kind] = {"open": "incident.opened", "tell": "incident.update
 def insert(db: peewee.Database, finding: Finding, now: float, flapping: bool = False) -> Incident | None:
     """Open an incident; None if one of its subject is open. The caller holds the transaction."""
     id, count = uuid.uuid4().hex[:12], max(1, finding.count)
-    texts = (finding.title, json.dumps(finding.lines), json.dumps(finding.facts), finding.link)
-    values = (id, finding.rule, finding.subject, *texts, now, now, count, now, count, int(flapping))
+    texts = (plain.text(finding.title), json.dumps(finding.lines), json.dumps(finding.facts), plain.text(finding.link))
+    values = (id, finding.rule, plain.text(finding.subject), *texts, now, now, count, now, count, int(flapping))
     row = db.execute_sql(INSERT, values).fetchone()
     return None if row is None else by_n(db, row[0])
 

@@ -101,9 +101,9 @@ class FakeControl:
 class World:
     """A service: `story` is told, `turn` records it, evaluates and sends."""
 
-    def __init__(self, folder: Path, clock: Clock) -> None:
+    def __init__(self, folder: Path, clock: Clock, history_url: str = "") -> None:
         self.folder, self.clock = folder, clock
-        self.history = History(f"sqlite:///{folder}/monitor.db", Settings(), clock)
+        self.history = History(history_url or f"sqlite:///{folder}/monitor.db", Settings(), clock)
         self.control, self.story = FakeControl(), Story()
         self.channels: dict[str, FakeChannel] = {"mail": FakeChannel()}
         self.numbers = iter(range(1, 10**9))
@@ -197,8 +197,18 @@ class World:
             return db.execute_sql(sql, values).fetchall()
 
 
+both_databases = pytest.mark.parametrize("history_url", ["sqlite", "postgresql"], indirect=True)
+
+
 @pytest.fixture
-def new_world(tmp_path: Path) -> Callable[[], World]:
+def history_url(request: pytest.FixtureRequest) -> Callable[[], str]:
+    """Returns where the next history is, '' for the folder of the service."""
+    kind = getattr(request, "param", "sqlite")
+    return (lambda: "") if kind == "sqlite" else request.getfixturevalue("new_schema")
+
+
+@pytest.fixture
+def new_world(tmp_path: Path, history_url: Callable[[], str]) -> Callable[[], World]:
     """Makes a service; each row of a table needs its own."""
     numbers = iter(range(1000))
 
@@ -206,7 +216,7 @@ def new_world(tmp_path: Path) -> Callable[[], World]:
         folder = tmp_path / str(next(numbers))
         folder.mkdir()
         (folder / "config.ini").touch()
-        made = World(folder, Clock())
+        made = World(folder, Clock(), history_url())
         made.turn()  # from now on something is new
         return made
 

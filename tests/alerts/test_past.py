@@ -9,7 +9,7 @@ from duey.config.alerts import RULES
 from duey.model.job import QueueInfo
 from duey.monitor.history import HistoryUnavailable
 from duey.monitor.history.database import Database
-from tests.alerts.conftest import World
+from tests.alerts.conftest import World, both_databases
 from tests.alerts.test_rules import BOTH_WAYS, slow, unstarted_slot
 from tests.support import rows
 
@@ -30,6 +30,7 @@ def counted(world: World) -> dict[str, int | None]:
 ENDS = (slow, unstarted_slot)  # counted once it has ended
 
 
+@both_databases
 @rows("rule, options, bad, well", [row for row in BOTH_WAYS if row[2] not in ENDS])
 def test_what_a_rule_tells_is_counted(new_world, rule, options, bad, well) -> None:
     world: World = new_world()
@@ -45,6 +46,7 @@ def test_what_a_rule_tells_is_counted(new_world, rule, options, bad, well) -> No
         assert counted(world)[rule] == 0, "30 days are counted"
 
 
+@both_databases
 def test_a_slow_job_is_counted_when_it_has_ended(world: World) -> None:
     world.set(slow_factor=4)
     for n in range(100):
@@ -58,6 +60,7 @@ def test_a_slow_job_is_counted_when_it_has_ended(world: World) -> None:
     assert counted(world)["slow_job"] == 2, "longer than a minute, of a task that ran often enough"
 
 
+@both_databases
 def test_a_rule_without_a_threshold_is_not_counted(world: World) -> None:
     with world.history.database.reading() as db:
         before = {each.name: each.why for each in rule_views(db, world.options, world.clock())}
@@ -68,6 +71,7 @@ def test_a_rule_without_a_threshold_is_not_counted(world: World) -> None:
     ]  # fmt: skip
 
 
+@both_databases
 def test_values_are_kept_so_that_another_threshold_can_be_tried(world: World) -> None:
     """Also through an outage of the history and a restart, and as the worst of each hour."""
     world.clock.advance(61)
@@ -104,6 +108,7 @@ def unwritable(database: object) -> None:
     raise HistoryUnavailable("monitor.db", "cannot grow because their disk is full")
 
 
+@both_databases
 def test_the_evaluator_counts_every_hour(world: World) -> None:
     for _ in range(len(COUNTERS) + 3):
         world.evaluator.turn()

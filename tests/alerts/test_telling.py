@@ -15,7 +15,7 @@ from duey.config.alerts import QuietHours
 from duey.model.job import QueueInfo
 from duey.monitor.history import HistoryUnavailable
 from duey.monitor.history.database import Database
-from tests.alerts.conftest import PLACE, WORKER, FakeChannel, World
+from tests.alerts.conftest import PLACE, WORKER, FakeChannel, World, both_databases
 from tests.monitor.conftest import START
 from tests.support import rows
 
@@ -47,6 +47,7 @@ def test_ten_thousand_failures_of_one_cause_are_one_message_and_one_update(world
     assert (closed.kind, closed.count, closed.severity) == ("incident.closed", 12 * 833, "ok")
 
 
+@both_databases
 def test_three_hundred_causes_are_the_cap_and_one_digest(world: World) -> None:
     for n in range(300):
         world.fail(f"tasks.task{n}")
@@ -70,6 +71,7 @@ def test_three_hundred_causes_are_the_cap_and_one_digest(world: World) -> None:
     assert digest.title == "280 more incidents, 0 open" and digest.severity == "ok"
 
 
+@both_databases
 def test_a_digest_has_one_line_for_incidents_of_the_same_title(world: World) -> None:
     wait_long(world)
     world.turn()
@@ -85,6 +87,7 @@ def test_a_digest_has_one_line_for_incidents_of_the_same_title(world: World) -> 
     assert digest.lines[-1] == "and 3 more" and digest.title == "24 more incidents, 23 open" and digest.count == 24
 
 
+@both_databases
 def test_an_open_incident_is_told_again_after_repeat_s_unless_somebody_has_seen_it(world: World) -> None:
     wait_long(world)
     world.turn()
@@ -101,6 +104,7 @@ def test_an_open_incident_is_told_again_after_repeat_s_unless_somebody_has_seen_
     assert world.told() == [("closed", "queue_age")], "its end is told in any case"
 
 
+@both_databases
 def test_what_somebody_has_seen_is_not_told_again_however_often_it_happens(world: World) -> None:
     world.fail()
     world.turn()
@@ -112,6 +116,7 @@ def test_what_somebody_has_seen_is_not_told_again_however_often_it_happens(world
     assert world.told() == [("opened", "error_new")] and world.store.open()[incident.subject].count == 100
 
 
+@both_databases
 def test_a_muted_subject_is_not_told_until_then(world: World) -> None:
     wait_long(world)
     world.turn()
@@ -127,6 +132,7 @@ def test_a_muted_subject_is_not_told_until_then(world: World) -> None:
     assert world.told() == [("opened", "queue_age")]
 
 
+@both_databases
 def test_flapping_is_one_incident(world: World) -> None:
     for _ in range(3):
         for bad in (True, False):
@@ -146,6 +152,7 @@ def test_flapping_is_one_incident(world: World) -> None:
     assert world.told() == [("closed", "queue_age")]
 
 
+@both_databases
 def test_quiet_hours_hold_back_what_stays_open_and_sum_up_what_closed(world: World) -> None:
     world.mail.quiet = NIGHT
     world.clock.now = START + TEN_PM + HOUR
@@ -165,6 +172,7 @@ def test_quiet_hours_hold_back_what_stays_open_and_sum_up_what_closed(world: Wor
     assert digest.title == "2 more incidents, 0 open" and "over after 60 s" in digest.lines[0]
 
 
+@both_databases
 @rows("rules, told", [(frozenset({"no_consumer"}), []), (frozenset({"queue_age"}), [("opened", "queue_age")])])
 def test_a_channel_gets_only_its_rules(new_world, rules, told) -> None:
     world = new_world()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain, count
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -14,9 +14,6 @@ from duey.model.event import Event, OutboxOwner
 from duey.monitor.history import History
 from tests.monitor.conftest import PATIENCE_S as PATIENCE_S
 from tests.monitor.conftest import START, Clock
-from tests.support.postgres_server import PostgresServer
-
-NUMBERS = count()
 
 
 @dataclass
@@ -144,14 +141,6 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "data" / "monitor.db"
 
 
-@pytest.fixture(scope="session")
-def histories(postgres_server: PostgresServer) -> Iterator[str]:
-    """The URL of a database for histories, each of which has tables of its own."""
-    name = postgres_server.new_database()
-    yield postgres_server.url(name)
-    postgres_server.drop_database(name)
-
-
 NewUrl = Callable[[], str]
 only_sqlite = pytest.mark.parametrize("new_url", ["sqlite"], indirect=True)
 only_postgresql = pytest.mark.parametrize("new_url", ["postgresql"], indirect=True)
@@ -161,8 +150,7 @@ only_postgresql = pytest.mark.parametrize("new_url", ["postgresql"], indirect=Tr
 def new_url(request: pytest.FixtureRequest, path: Path) -> NewUrl:
     """Each call returns the URL of a new history; the first one in SQLite is at `path`."""
     if request.param == "postgresql":
-        server = request.getfixturevalue("histories")
-        return lambda: f"{server}?schema=test{next(NUMBERS)}"
+        return cast(NewUrl, request.getfixturevalue("new_schema"))
     names = chain([path], (path.with_name(f"other{n}.db") for n in count()))
     return lambda: f"sqlite:///{next(names)}"
 
