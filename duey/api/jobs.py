@@ -115,7 +115,7 @@ class Jobs:
                 page = self._history.jobs(**query | ({"task": self._control.known.searched(task)} if task else {}))
                 # One that has not ended in the history may have changed since.
                 now = self._control.jobs_of([job.id for job in page.jobs if job.state not in ENDED])
-                jobs = tuple(now.get(job.id, job) for job in page.jobs)
+                jobs = tuple(now.get(job.id) or self._recorded_now(job) for job in page.jobs)
             body = {"jobs": [self._views.job(job) for job in jobs], "next": page.next}
             answer = respond(200, body)
             if len(answer) <= PAGE_BYTES or len(page.jobs) < 2:
@@ -165,7 +165,11 @@ class Jobs:
         if self._history is None:
             raise UnknownJob(job_id)
         job: Job = self._history.job(job_id)
-        return job
+        return job.unknown_to_queue()
+
+    def _recorded_now(self, job: Job) -> Job:
+        """A job of the history that the queue does not have, or that had ended. The former may have ended meanwhile."""
+        return job if job.state in ENDED else self._from_history(job.id)
 
     def endpoints(self) -> list[Endpoint]:
         page = {

@@ -27,7 +27,8 @@ OBJECT: dict[str, Any] = {"type": "object"}
 ANYTHING: dict[str, Any] = {}
 REASON = (
     "why it is blocked: task NAME or queue NAME (paused), limit TASK, rate TASK, or unknown TASK (no consumer has it); "
-    "or why it is tried again at its eta: lock NAME (held by another job)"
+    "or why it is tried again at its eta: lock NAME (held by another job); or gone: it is in the history, and not in "
+    "the queue any more, so it will not run"
 )
 BY = (
     "who enqueued it: the name of a token or an account, cli:USER or schedule:NAME; a job that another job enqueues "

@@ -8,7 +8,7 @@ UTC epoch seconds (float), durations are seconds unless a name ends in `_ms`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 # The states that are shown. The state of a waiting job follows from its place, so it is not stored.
@@ -16,6 +16,7 @@ SCHEDULED, QUEUED, BLOCKED, RUNNING, RETRYING = "scheduled", "queued", "blocked"
 DONE, FAILED, CANCELED, EXPIRED = "done", "failed", "canceled", "expired"
 STATES = (SCHEDULED, QUEUED, BLOCKED, RUNNING, RETRYING, DONE, FAILED, CANCELED, EXPIRED)
 ENDED = frozenset({DONE, FAILED, CANCELED, EXPIRED})
+GONE = "gone"  # reason of a job that has not ended as far as the history knows, and that the queue does not have
 RELEASED = "released"  # a state of an outcome that does not end the job: it goes back to the queue
 DEFAULT_QUEUE = "default"
 SCHEDULE = "schedule:"  # how `by` of a job begins that a schedule has enqueued; its name follows
@@ -156,6 +157,10 @@ class Job:
     parent: str | None = None
     expires_at: float | None = None
     by: str | None = None
+
+    def unknown_to_queue(self) -> Job:
+        """The job as the history has it, where the queue does not have it: if it has not ended, it never will."""
+        return self if self.state in ENDED else replace(self, reason=GONE)
 
 
 @dataclass(frozen=True)

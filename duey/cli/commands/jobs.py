@@ -100,7 +100,7 @@ def job(cli_context: CliContext, options: argparse.Namespace) -> None:
     services = Services(cli_context.control, cli_context.access, cli_context.history, cli_context.settings, clock.now)
     look = JobView(services)
     live, past = look.look_up(options.id)
-    found = live or (past.row.job if past else None)
+    found = live or (past.row.job.unknown_to_queue() if past else None)
     if found is None:
         raise errors.UnknownJob(options.id)
     why = sentence_of(look.because(found), clock.now())

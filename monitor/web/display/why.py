@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from duey.model.job import BLOCKED, QUEUED, RETRYING, SCHEDULED, Job, WorkerInfo
+from duey.model.job import BLOCKED, GONE, QUEUED, RETRYING, SCHEDULED, Job, WorkerInfo
 
 HELD = {
     "task": "the task {name} is paused",
@@ -18,7 +18,12 @@ HELD = {
     "limit": "waiting for the limit of {name}",
     "rate": "the rate limit of {name} is used up for now",
     "lock": "the lock {name} is held",
+    GONE: "the queue does not have it any more",
 }
+LOST = (
+    "The queue does not have this job any more, and no end is recorded: Redis or the disk has lost its last changes, "
+    "or another history recorded the end. Enqueue it again if it is still needed"
+)
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,8 @@ def why_not_running(
     job: Job, workers: Sequence[WorkerInfo], paused: tuple[str, float] | None = None, none_since: float | None = None
 ) -> Because | None:
     """Return the reason, or None for a job that runs or has ended. `paused`: who paused the hold, and when."""
+    if job.reason == GONE:
+        return Because(LOST)
     if job.state not in (QUEUED, BLOCKED, SCHEDULED, RETRYING):
         return None
     if job.state in (SCHEDULED, RETRYING) and job.eta is not None:

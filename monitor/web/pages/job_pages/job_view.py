@@ -64,7 +64,7 @@ class JobView:
         self, request: Request, job_id: str, edited: Sequence[inputs.Input] | None, refused: Sequence[str]
     ) -> View:  # fmt: skip
         live, past = self.look_up(job_id)
-        job = live or (past.row.job if past else None)
+        job = live or (past.row.job.unknown_to_queue() if past else None)
         if job is None:
             raise errors.UnknownJob(job_id)
         task = self.task(job)
@@ -155,7 +155,7 @@ class JobView:
     def because(self, job: Job) -> Because | None:
         """Why the job does not run; None if it runs or has ended."""
         if job.state not in (QUEUED, BLOCKED, SCHEDULED, RETRYING):
-            return None
+            return why_not_running(job, ())
         control, history = self._services.control, self._services.history
         workers = control.workers()
         none_since = None
@@ -200,6 +200,8 @@ def _can(job: Job, kept: bool) -> set[str]:
     """Return the actions that the current state allows."""
     if job.state in ENDED:
         return {"retry", "again", "delete"} if kept else {"delete"}
+    if not kept:
+        return set()
     return {"cancel"} | {RETRYING: {"retry"}, RUNNING: {"stack"}, SCHEDULED: {"run"}}.get(job.state, set())
 
 
