@@ -21,7 +21,7 @@ MORE = 30  # jobs that are accepted before a failover, and after it
 
 @pytest.fixture
 def servers(tmp_path: Path) -> Iterator[Replicated]:
-    with replicated(needs(redis_binary(), MISSING), tmp_path / "redis") as made:
+    with replicated(needs(redis_binary(), MISSING), tmp_path / "redis", options=("--appendonly", "yes")) as made:
         yield made
 
 

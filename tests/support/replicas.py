@@ -10,10 +10,11 @@ from pathlib import Path
 import redis
 
 from tests.support.redis_server import RedisServer
+from tests.support.rounds import rounds
 from tests.support.waiting import wait_until
 
 NAME = "mymaster"
-DOWN_MS = 200  # after which a Sentinel takes a server for dead
+DOWN_MS = rounds(200, soak=1000)  # after which a Sentinel takes a server for dead
 
 
 class Sentinel(RedisServer):
@@ -76,8 +77,8 @@ class Replicated:
     def fail_over(self) -> None:
         """Let the Sentinels make another server the primary, and return as soon as all of them say so."""
         former = self.primary()
-        with redis.Redis(port=self.sentinels[0].port) as client:
-            client.execute_command("SENTINEL", "FAILOVER", NAME)
+        with redis.Redis(port=self.sentinels[0].port) as client, contextlib.suppress(redis.ResponseError):
+            client.execute_command("SENTINEL", "FAILOVER", NAME)  # refused if one is under way: the machine is busy
         self.wait_for_another(former)
 
     def wait_for_another(self, former: RedisServer) -> None:
@@ -93,8 +94,8 @@ class Replicated:
 def replicated(
     binary: str, folder: Path, replicas: int = 1, sentinels: int = 3, options: Sequence[str] = ("--save", "")
 ) -> Iterator[Replicated]:
-    """Start all of them. They end with the block. By default nothing is saved: a primary that ends is no primary
-    after its next start either."""
+    """Start all of them. They end with the block. By default nothing is saved: then none may be started
+    again, because Sentinels may make it the primary before it has got anything."""
     options = [*options, "--repl-diskless-sync-delay", "0"]
     with ExitStack() as running:
         primary = running.enter_context(RedisServer(binary, folder / "0", options))

@@ -106,6 +106,20 @@ def goes_on(
     hand.go()
 
 
+def test_a_primary_is_used_on_while_no_sentinel_answers(tmp_path: Path, open_storage: Open) -> None:
+    """But not by a process that starts then."""
+    with replicated(needs(redis_binary(), MISSING), tmp_path, replicas=0, sentinels=1) as alone:
+        storage = open_storage(alone.url)
+        storage.enqueue_jobs(jobs("a"))
+        alone.sentinels[0].kill()
+        with redis.Redis(port=alone.servers[0].port) as admin:
+            admin.client_kill_filter(_type="normal", skipme=True)
+        storage.enqueue_jobs(jobs("b"))
+        assert [state(storage, each) for each in "ab"] == ["queued", "queued"]
+        with pytest.raises(errors.StorageUnavailable, match="no Sentinel tells where"):
+            open_storage(alone.url).prepare()
+
+
 def test_the_primary_is_named(servers: Replicated, tmp_path: Path) -> None:
     (tmp_path / "config.ini").touch()
     variables = {"DUEY_STORAGE_BACKEND": "redis", "DUEY_STORAGE_URL": servers.url}

@@ -127,6 +127,20 @@ def test_a_server_without_its_replicas_is_not_ready(pair: Replicated, storage: R
     alone.close()
 
 
+def test_a_primary_that_refuses_writes_without_replicas_stores_nothing(
+    pair: Replicated, storage: RedisStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(enqueue, "RETRY_S", 0.05)
+    with redis.Redis(port=pair.servers[0].port) as admin:
+        admin.config_set("min-replicas-to-write", 2)
+        try:
+            with pytest.raises(errors.StorageBusy, match="fewer replicas than its min-replicas-to-write") as caught:
+                storage.enqueue_jobs(jobs("a"))
+        finally:
+            admin.config_set("min-replicas-to-write", 0)
+    assert caught.value.stored is False and state(storage, "a") is None
+
+
 def test_a_user_that_may_not_wait_is_refused(pair: Replicated) -> None:
     port = pair.servers[0].port
     with redis.Redis(port=port) as admin:

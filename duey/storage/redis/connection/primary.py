@@ -35,7 +35,11 @@ class Primary:
 
     def find(self) -> Place:
         """Where it is. Raises RedisAway, or Misconfigured for a name that no Sentinel knows."""
-        self.place = self._named() if self._address.master else self._by_role()
+        try:
+            self.place = self._named() if self._address.master else self._by_role()
+        except RedisAway:  # a queue does not stand still because its Sentinels do
+            if self.place is None or self.role(self.place) != IS_PRIMARY:
+                raise
         return self.place
 
     def has_moved(self) -> bool:
