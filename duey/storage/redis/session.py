@@ -30,6 +30,7 @@ from duey.model.job import Claim
 from duey.model.limits import Limit
 from duey.model.outcome import Outcome, Ttl
 from duey.storage.redis import codec
+from duey.storage.redis.claims import claim_of
 from duey.storage.redis.connection.client import Server
 from duey.storage.redis.connection.failures import NotReplicated, RedisAway
 from duey.storage.redis.keys import LEASE_S
@@ -221,7 +222,7 @@ class WorkerSessions:
                 lost = lost + header.lost
             if faults.point:
                 faults.point("settle.committed")
-            claims = [codec.claim_of(n, each) for each in handed_over]
+            claims = [claim_of(self._server, n, each) for each in handed_over]
             session.held.update([claim.token & codec.LOW for claim in claims])
         self.sleepers = header.sleepers
         if header.blocked_many and not claims:

@@ -16,6 +16,7 @@ from duey.storage import presence
 from duey.storage.contract import Workers
 from duey.storage.presence import HOST, IN_BODY, Slot, rss_of
 from duey.storage.redis import codec
+from duey.storage.redis.claims import claim_of
 from duey.storage.redis.connection.client import Server
 from duey.storage.redis.keys import LEASE_S
 from duey.storage.redis.presence import OnThisHost, RedisPresence, running_of, running_text
@@ -149,7 +150,7 @@ class RedisWorkers(OnThisHost, Workers):
         slots = presence.slots_of(self.folder, dead.worker) if by_file else running_of(running)
         found = []
         for stopping, begun, claim in zip(held[::3], held[1::3], held[2::3], strict=True):
-            found.append((codec.claim_of(dead.worker, claim), bool(stopping)))
+            found.append((claim_of(self.server, dead.worker, claim), bool(stopping)))
             if begun:
                 slots.insert(0, Slot(found[-1][0].token, IN_BODY, 0.0, 0.0))
         # Of two marks of a job the later phase counts.
