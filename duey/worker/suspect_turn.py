@@ -23,7 +23,7 @@ STATE = struct.Struct("<qddB")  # pid, end of the turn, end of the quiet, whethe
 TAKEN_AT = 24
 WAITING_S = 0.5  # how long the quiet lasts unless the waiting process says so again
 ALONE_S = 1.0  # how long nothing else begins; a job that kills its worker usually does so soon
-MOST_S = 60.0  # longest turn
+MOST_S = 600.0  # longest turn
 
 
 class SuspectTurn:
