@@ -78,7 +78,7 @@ class Presence:
     def __init__(self, folder: Path, n: int, queues: Sequence[str] = ()) -> None:
         self.n = n
         self.path = lock_file(folder, n)
-        self.pipe = WakeupPipe(folder / f"{n}{PIPE_FILE}")
+        self.pipe = self.make_pipe(folder / f"{n}{PIPE_FILE}")
         # Locked before it gets its name: other processes never see an unlocked file of a living worker.
         unnamed = folder / f"{n}.{os.getpid()}.unborn"
         self._fd = os.open(unnamed, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
@@ -99,6 +99,10 @@ class Presence:
         self._here = _Here()
         self._slots = itertools.count()
         _ours.add(self)
+
+    def make_pipe(self, path: Path) -> WakeupPipe:
+        """The wake-up pipe."""
+        return WakeupPipe(path)
 
     def _at(self) -> int:
         """The offset of this thread's slot, which it does not have yet."""

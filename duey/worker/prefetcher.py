@@ -201,7 +201,7 @@ class Prefetcher:
         with self._turning:
             with self._cond:
                 done, self._buffer.outcomes = self._buffer.outcomes, []
-            if not (done or want or ahead):
+            if not (done or want or ahead or self._notified):  # a wake-up may have brought claims
                 return None
             try:
                 turn = self.storage.settle_and_claim(self.presence.n, done, want, self.queues, self._notified, ahead)

@@ -237,9 +237,12 @@ def attend(huey: Any, n: int, stop: StopFlag, report: Callable[[object], None]) 
                 huey.timeouts.deaf.popleft(),
             )
         try:
-            prefetcher.quiet, wants_stop = huey.storage.control_signals(n)
+            wants_quiet, wants_stop = huey.storage.control_signals(n)
         except Exception:
             continue  # the storage cannot be used: ask again later
+        if wants_quiet and not prefetcher.quiet:
+            prefetcher.presence.pipe.notify()  # it must not wait for a job
+        prefetcher.quiet = wants_quiet
         if wants_stop and not stop_reported:
             report(STOP)
             stop_reported = True

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from duey import clock, errors
 from duey.model.job import (
@@ -27,6 +27,7 @@ from duey.model.job import (
     Claim,
     JobRecord,
 )
+from duey.model.limits import Limit
 from duey.model.outcome import Outcome, Ttl
 from duey.model.sequel import NOTHING
 from duey.payload.plain import quick_encoder
@@ -152,6 +153,11 @@ def unique_word(job: JobRecord) -> str:
     return f"{letters}{seconds}={job.unique_key}"
 
 
+def limits_text(limits: Mapping[str, Limit]) -> str:
+    """The limits of tasks as argument of a script."""
+    return compact(limits) if limits else ""
+
+
 def outcome_words(words: Words, s: Outcome, ttl: Ttl, crashes: int | None = None) -> None:
     """Append the arguments of a outcome (lib_settle.lua). `crashes`: the new count, if a crash was counted."""
     (token, job), state, now = s.claim, s.state, clock.now()
@@ -231,6 +237,23 @@ def record_of(fields: Sequence[Any], payload: bytes) -> JobRecord:
 def fields_of(m: bytes, head: bytes) -> list[Any]:
     """The fields of `m` and of a head, which has lost its opening bracket."""
     return list(json.loads(b"[%b,%b" % (m, head)))
+
+
+class Header(NamedTuple):
+    """The part of the answer of settle_and_claim.lua before the claims."""
+
+    counter: int  # of the next token
+    more: int
+    blocked_many: int  # 1 if it stopped early because it set many jobs aside
+    sleepers: int
+    marks: int
+    next_due: float | None
+    lost: list[str]
+    stopped: list[str]  # not settled, because they were asked to stop and must not go back to the queue
+
+
+def header_of(text: bytes) -> Header:
+    return Header._make(json.loads(text))
 
 
 def claim_of(n: int, handed_over: bytes) -> Claim:

@@ -16,8 +16,8 @@ from duey.model.limits import NO_LIMIT, Limit
 from duey.model.outcome import Outcome, Ttl
 from duey.storage.contract import Commands
 from duey.storage.redis import codec, queries
+from duey.storage.redis.codec import limits_text
 from duey.storage.redis.connection.client import Server
-from duey.storage.redis.session import limits_text
 from duey.storage.values import TRIES, StoredJob, busy, found_as, found_to_queue
 
 logger = logging.getLogger("duey.redis")

@@ -1,15 +1,11 @@
 """Presence of a worker process on Redis: its lock file, its wake-ups, and what it tells Redis about running jobs.
 
 On its host it has the same lock file as on SQLite (duey.storage.presence), so that its supervisor and any rescuer there
-see at once that it died and what it ran. Two threads inform other hosts:
+see at once that it died and what it ran. A thread, the pulse, tells Redis which jobs have been handled for a while, so
+that a rescuer on another host knows which ones to charge. Short jobs cost nothing. It also renews the lease of a worker
+without a supervisor. duey.storage.redis.wakeup_pipe says how the worker sleeps.
 
-    listener   waits at the worker's list on Redis and wakes the local pipe, which signal handlers can wake too. Started
-               when the worker sleeps for the first time.
-    pulse      tells Redis which jobs have been handled for a while, so that a rescuer on another host knows which ones
-    to
-               charge. Short jobs cost nothing. It also renews the lease of a worker without a supervisor.
-
-`close` ends a worker. kill -9 ends the threads and releases the lock, and then the lease expires.
+`close` ends a worker. kill -9 ends the thread and releases the lock, and then the lease expires.
 """
 
 from __future__ import annotations
@@ -29,11 +25,11 @@ from duey import clock, errors
 from duey import files as config_files
 from duey.storage.presence import IN_BODY, Presence, Slot, read_slots
 from duey.storage.redis.codec import token_of, token_text
-from duey.storage.redis.connection.client import BLOCK_S, Server
+from duey.storage.redis.connection.client import Server
 from duey.storage.redis.keys import LEASE_S
+from duey.storage.redis.wakeup_pipe import RedisWakeup
 
 PULSE_S = 0.05  # jobs that are handled for longer than this are reported to Redis
-BACK_OFF_S = 0.5  # pause while Redis cannot be reached
 
 
 def folder_of(server: Server) -> Path:
@@ -76,19 +72,21 @@ class RedisPresence(Presence):
     """The presence of this process as worker `n`. `key` shows that the number belongs to this process."""
 
     def __init__(self, folder: Path, n: int, key: str, server: Server, queues: Sequence[str] = ()) -> None:
+        self._server = server
+        self.sleeping = self.has_slept = False  # the next claim removes the worker from the sleepers
         super().__init__(folder, n, queues)
-        self._queues = queues
         self.key = key
         self._held: set[int] = set()  # tokens that must be reported as long as they are handled
-        self.sleeping = self.has_slept = False  # the next claim removes the worker from the sleepers
         self.beat_alone: Callable[[], None] | None = None  # set if there is no supervisor to renew the lease
-        self._server = server
         self._over = False  # no Event, because `abandon` runs in forked children, where its lock may be held for ever
         self._abandoned = False
         self._awake = threading.Event()
         self._awake.set()
-        self._notifying = threading.Lock()
-        self._listener: threading.Thread | None = None
+
+    def make_pipe(self, path: Path) -> RedisWakeup:
+        key = self._server.key(f"wakeup:{self.n}")
+        self.pipe: RedisWakeup = RedisWakeup(path, self._server, key, lambda: self.sleeping)
+        return self.pipe
 
     def start(self) -> None:
         """Start reporting running jobs, once the worker is registered."""
@@ -111,15 +109,11 @@ class RedisPresence(Presence):
             return
         self.has_slept = True
         self._awake.clear()
-        if self._listener is None:
-            self._listener = threading.Thread(target=self._listen, name="Listener", daemon=True)
-            self._listener.start()
         with contextlib.suppress(errors.StorageUnavailable):  # it sleeps for a short time and looks again
             self._server.command(b"ZADD", self._server.key("sleepers"), clock.now(), self.n)
 
     def close(self) -> None:
-        with self._notifying:
-            self._over = True
+        self._over = True
         self._awake.set()
         super().close()
 
@@ -128,21 +122,6 @@ class RedisPresence(Presence):
         if not self._abandoned:  # only once: the descriptor may be reused for another file
             self._abandoned = True
             super().abandon()
-
-    def _listen(self) -> None:
-        """Wake the local pipe whenever the worker is woken through Redis."""
-        while not self._over:
-            try:
-                notified = self._server.wait_at(f"wakeup:{self.n}", BLOCK_S)
-            except errors.DueyError:
-                time.sleep(BACK_OFF_S)
-                continue
-            with self._notifying:  # the descriptor of a closed pipe may be reused for another file
-                if notified and not self._over:
-                    self.pipe.notify()
-            if notified and not self.sleeping:  # it is busy again: wake another worker for this job
-                with contextlib.suppress(errors.StorageUnavailable):
-                    self._server.run("wake", 1, *self._queues)
 
     def _pulse(self) -> None:
         """Report the jobs that are handled for a while: those that were there at the previous look already."""

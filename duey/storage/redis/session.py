@@ -16,14 +16,13 @@ stands there with what it holds, twice a second, and returns the rest to the que
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import time
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from duey import clock, errors, faults
 from duey.model.job import Claim
@@ -44,19 +43,6 @@ LATE = 0  # answer to a request of an earlier epoch
 TURN_S = 1.0  # longest wait for a turn to end before claims are compared
 SET_ASIDE_S = 0.25  # longest time that one turn spends on setting jobs aside
 DUE_SOON_S = 3.0  # sleepers are woken for jobs that become due within this time; longer than a worker sleeps
-
-
-class Header(NamedTuple):
-    """The part of the answer of turn.lua before the claims."""
-
-    counter: int  # of the next token
-    more: int
-    blocked_many: int  # 1 if it stopped early because it set many jobs aside
-    sleepers: int
-    marks: int
-    next_due: float | None
-    lost: list[str]
-    stopped: list[str]  # not settled, because they were asked to stop and must not go back to the queue
 
 
 class WorkerSessions:
@@ -215,11 +201,16 @@ class WorkerSessions:
         with session.lock:
             if faults.point:
                 faults.point("settle.begun")
-            header, handed_over = self._send(session, want, queues, outcomes, ttl, limits, ahead)
+            header, handed_over = self._early(session)
+            more_left = header is not None and header.more
+            if header is None or outcomes:
+                here = (0, 0) if handed_over else (want, ahead)
+                header, more = self._send(session, here[0], queues, outcomes, ttl, limits, here[1])
+                handed_over, more_left = [*handed_over, *more], more_left or header.more
             lost, stopped, until = header.lost, header.stopped, time.monotonic() + SET_ASIDE_S
             while header.blocked_many and not handed_over and time.monotonic() < until:
                 header, handed_over = self._send(session, want, queues, (), ttl, limits, ahead)
-                lost = lost + header.lost
+                lost, more_left = lost + header.lost, header.more
             if faults.point:
                 faults.point("settle.committed")
             claims = [claim_of(self._server, n, each) for each in handed_over]
@@ -229,18 +220,35 @@ class WorkerSessions:
             session.presence.pipe.notify()  # it found only jobs to set aside: continue without sleeping
         # Revocations matter without new claims too: jobs that were claimed before may not have begun.
         missing, stopping = (frozenset(map(codec.token_of, tokens)) for tokens in (lost, stopped))
-        return ClaimResult(claims, missing, bool(header.more), header.next_due, bool(header.marks), stopping)
+        return ClaimResult(claims, missing, bool(more_left), header.next_due, bool(header.marks), stopping)
+
+    def _early(self, session: WorkerSession) -> tuple[codec.Header | None, list[bytes]]:
+        """The answer to the claim that was sent while the worker slept, as `_send` returns it. (None, []) if there is
+        none."""
+        presence = session.presence
+        early = presence.pipe.take()
+        if early is None:
+            return None, []
+        if early.epoch != session.epoch or not early.answer:
+            session.lost_answer()
+            session.unsure = True
+            return None, []
+        presence.has_slept = presence.sleeping
+        header = codec.header_of(early.answer[0])
+        session.counter = max(session.counter, header.counter)
+        return header, early.answer[1:]
 
     def _send(
         self, session: WorkerSession, want: int, queues: Sequence[str], outcomes: Sequence[Outcome],
         ttl: Ttl, limits: Mapping[str, Limit], ahead: int = 0,
-    ) -> tuple[Header, list[bytes]]:  # fmt: skip
+    ) -> tuple[codec.Header, list[bytes]]:  # fmt: skip
         """Run turn.lua once. Returns the header of the answer, and the claims as bytes."""
         presence, now = session.presence, clock.now()
+        here = codec.limits_text(limits), *queues
         words: codec.Words = [
             session.counter, int(session.unsure),
             int(presence.has_slept and not presence.sleeping), want + ahead, want, now, now + DUE_SOON_S,
-            len(queues), len(outcomes), limits_text(limits), *queues,
+            len(queues), len(outcomes), *here,
         ]  # fmt: skip
         for outcome in outcomes:
             codec.outcome_words(words, outcome, ttl)
@@ -256,14 +264,12 @@ class WorkerSessions:
             raise
         if answer is None:
             raise errors.StorageUnavailable(f"worker {presence.n} is not registered: restart this consumer")
-        header = Header._make(json.loads(answer[0]))
+        header = codec.header_of(answer[0])
         session.counter = header.counter
         session.settled(outcomes, header.stopped, ttl)
         session.unsure = session.unsure and not want + ahead
         presence.has_slept = presence.has_slept and presence.sleeping
+        if presence.sleeping and want and not answer[1:]:  # it waits next
+            claim = session.counter, 0, 1, want, want, "", DUE_SOON_S, len(queues), 0, *here
+            presence.pipe.plan(session.epoch, "settle_and_claim", presence.n, presence.key, session.epoch, *claim)
         return header, answer[1:]
-
-
-def limits_text(limits: Mapping[str, Limit]) -> str:
-    """The limits of tasks as argument of a script."""
-    return codec.compact(limits) if limits else ""

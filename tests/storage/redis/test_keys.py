@@ -38,7 +38,7 @@ def used_names() -> set[str]:
     for path in FOLDER.glob("*.lua"):
         found |= set(re.findall(r"P \.\. '([a-z_]+)", path.read_text(encoding="utf-8")))
     for path in Path(duey.storage.redis.__file__).parent.rglob("*.py"):
-        found |= set(re.findall(r"server\.key\(f?\"([a-z_]+)", path.read_text(encoding="utf-8")))
+        found |= set(re.findall(r"(?:server|self)\.key\(f?\"([a-z_]+)", path.read_text(encoding="utf-8")))
     return found
 
 

@@ -33,6 +33,7 @@ def test_a_ring_goes_to_a_sleeper_that_serves_the_queue_and_to_no_other(storage,
     storage.server.command(b"ZADD", storage.server.key("sleepers"), 1e12, 4711)  # the dead swallow no rings
     open_storage().enqueue_jobs([job("a", queue="fast")])
     assert is_rung(fast) and not slow.presence.pipe.wait(SHORT_S)
+    fall_asleep(slow)  # who has waited in vain looks for itself, and sleeps on
     assert sleepers(storage) == [slow.n]
     fast.presence.asleep(False)
     assert fast.claim_one().job.id == "a"
@@ -73,6 +74,8 @@ def test_whatever_brings_work_rings(storage, hire):
         bring(claim)
         assert is_rung(idle), verb
         idle.presence.asleep(False)
+        for found in idle.claim():
+            idle.settle(found)
 
 
 def test_a_signal_handler_of_the_own_process_may_ring(hand):

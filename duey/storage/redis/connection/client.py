@@ -23,7 +23,7 @@ from duey.storage.redis.connection import address, preflight
 from duey.storage.redis.connection.connections import Connections
 from duey.storage.redis.connection.failures import Demoted, NotReplicated, RedisAway, explain, is_demoted
 from duey.storage.redis.connection.read_ahead import ReadAhead
-from duey.storage.redis.connection.resp import packed, read_with_count, short_answer
+from duey.storage.redis.connection.resp import command_of, packed, read_with_count, short_answer
 from duey.storage.redis.connection.scripts import script
 
 BLOCK_S = 5.0  # longest blocking wait at a list; below ANSWER_S, so that it does not look like a dead server
@@ -66,7 +66,7 @@ class Server:
 
     def command(self, *words: Any, again: bool = True, durable: bool = False) -> Any:
         """Send one command and return its answer. `again`: it may be sent twice."""
-        command = b"*%d\r\n%b" % (len(words), packed(words))
+        command = command_of(words)
         return self._replicated(command, again) if durable and self.replicas else self._send(command, again)
 
     def _send(self, command: bytes, again: bool) -> Any:
@@ -86,11 +86,12 @@ class Server:
     def _ask_all(self, commands: Sequence[bytes]) -> list[Any]:
         """The answers of commands that change nothing, each of them or its error, in one round trip."""
         try:
-            return list(self._ask(b"".join(commands), True, partial(self._read_all, len(commands))))
+            return list(self._ask(b"".join(commands), True, partial(self.read_all, len(commands))))
         except errors.StorageUnavailable as exc:
             return [exc] * len(commands)
 
-    def _read_all(self, count: int, connection: Any) -> list[Any]:
+    def read_all(self, count: int, connection: Any) -> list[Any]:
+        """So many answers, each of them or its error."""
         answers: list[Any] = []
         for _ in range(count):
             try:
@@ -105,7 +106,7 @@ class Server:
         try:
             connection, fresh = self.connections.borrow(pool)
         except exceptions.RedisError as exc:
-            raise self._lost(pool, exc, sent=False) from exc
+            raise self.lost(pool, exc, sent=False) from exc
         try:
             if short and fresh:
                 answer = short_answer(connection, command)
@@ -121,11 +122,11 @@ class Server:
                 raise Demoted(f"Redis at {address.shown(pool)} has become a replica: try again in a moment") from exc
             raise self.explain(exc, sent=True) from exc
         except exceptions.RedisError as exc:
-            raise self._lost(pool, exc, sent=True) from exc
+            raise self.lost(pool, exc, sent=True) from exc
         finally:  # after a time-out or a signal the answer would be read by the next command
             self.connections.put_back(pool, connection, usable)
 
-    def _lost(self, pool: ConnectionPool, exc: exceptions.RedisError, sent: bool) -> errors.StorageUnavailable:
+    def lost(self, pool: ConnectionPool, exc: exceptions.RedisError, sent: bool) -> errors.StorageUnavailable:
         """The error that says so. Other connections may be lost too."""
         error = self.explain(exc, sent)
         self.connections.lost(pool)

@@ -18,6 +18,11 @@ def packed(words: Sequence[Any]) -> bytes:
     return b"".join([b"$%d\r\n%b\r\n" % (len(text), text) for text in texts])
 
 
+def command_of(words: Sequence[Any]) -> bytes:
+    """One command as it is sent."""
+    return b"*%d\r\n%b" % (len(words), packed(words))
+
+
 def short_answer(connection: Any, command: bytes) -> int | None:
     """Send a command over a fresh connection and read its answer, which is a number, nothing or an error, past the
     parser of the library, which takes longer than all the rest."""

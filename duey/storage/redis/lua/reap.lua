@@ -45,7 +45,8 @@ end
 if ARGV[5] ~= '' and call('HGET', worker, 'kind') ~= 'alone' then
   event('', '', 'died', '["' .. n .. ':0",' .. now .. ',null,0]', ARGV[5])
 end
-call('DEL', worker, P .. 'claimed:' .. n, P .. 'locks_of:' .. n, P .. 'wakeup:' .. n)
+call('DEL', worker, P .. 'claimed:' .. n, P .. 'locks_of:' .. n)
+if call('DEL', P .. 'wakeup:' .. n) == 1 then wake_any(1) end  -- it was woken for a job, and did not come
 call('ZREM', P .. 'leases', n)
 call('ZREM', P .. 'sleepers', n)
 wake(filled)

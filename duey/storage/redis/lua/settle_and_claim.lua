@@ -3,12 +3,17 @@
 -- Arguments: n, key, epoch, first counter, recover, awake, want, how many of these begin at once, now, soon, how many
 -- queues, how many outcomes, the limits of tasks (JSON: task -> [places, token_s, burst]; or empty), the queues, the
 -- outcomes. recover = 1: the answer of an earlier turn was lost, so its claims are returned now. awake = 1: the worker
--- slept before this turn.
+-- slept before this turn. now may be empty: when the script runs; soon is seconds from then.
 -- Returns a JSON header, then the claims; or what lib_epoch.lua says.
 
 local n, first, recover, awake = ARGV[1], tonumber(ARGV[4]), ARGV[5] == '1', ARGV[6] == '1'
 local want, begin, now, soon = tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[9], tonumber(ARGV[10])
 local queue_count, outcome_count = tonumber(ARGV[11]), tonumber(ARGV[12])
+if now == '' then
+  local time = call('TIME')
+  now = time[1] .. '.' .. string.format('%06d', time[2])
+  soon = now + soon
+end
 local DUE_STEP, BLOCK_STEP = 1000, 500  -- limit how long other clients wait for this script
 
 local of_now = is_of_now(n, ARGV[2], ARGV[3])
