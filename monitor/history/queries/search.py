@@ -30,6 +30,8 @@ WINDOWS = (200, 1_000, 4_000)
 MANY = 2**62  # larger than every number
 SHORT_ID_CHARS = 8  # texts of this length or more may be the beginning of an id
 SHORT_ID_MATCHES = 100
+STREAM = """SELECT n FROM (
+    SELECT n FROM jobs WHERE task = ? AND state = ? AND n < ? ORDER BY n DESC LIMIT ?) AS stream"""
 
 
 class Found(NamedTuple):
@@ -39,6 +41,13 @@ class Found(NamedTuple):
     resume: int | None
 
 
+class Window(NamedTuple):
+    """Candidates are the jobs in the streams from number `first` up to `below`."""
+
+    first: int
+    below: int
+
+
 class Search:
     """One search for one filter on one connection."""
 
@@ -46,14 +55,17 @@ class Search:
         self._db, self._wanted, self._names = db, wanted, names
         self._scan_rows = SCAN_ROWS if scan_rows is None else scan_rows
         self._arguments = ArgumentFilter(wanted.args)
-        self._streams, self._scope, self._checks = self._split()
+        self._scope, self._pairs, self._checks = self._split()
         self._looked_down_to: int | None = None  # where the last search stopped early, or None
 
     def find(self, limit: int, below: int = MANY) -> Found:
         """Return the newest `limit` matches below a number."""
-        numbers: list[int] = []
-        for window in self._windows(below, limit + 1 if self._is_exact else None):
-            numbers += self._matching(window)
+        if self._is_exact:
+            numbers = self._newest(below, limit + 1)
+            return Found(numbers[:limit], numbers[limit - 1] if len(numbers) > limit else None)
+        numbers = []
+        for window in self._windows(below):
+            numbers += [row[0] for row in self._passing(window, J.n)]
             if len(numbers) > limit:
                 return Found(numbers[:limit], numbers[limit - 1])
         return Found(numbers, self._looked_down_to)
@@ -61,7 +73,7 @@ class Search:
     def count(self, cap: int) -> Count:
         """Return how many jobs match. If the search stops early, the count is capped."""
         if self._is_exact:
-            number = sum(self._size(stream, cap + 1) for stream in self._streams)
+            number = self._size(cap + 1)
         else:
             number = 0
             for window in self._windows(MANY):
@@ -92,20 +104,18 @@ class Search:
         """Whether the streams alone give the answer, without checks."""
         return not self._checks and not self._wanted.args
 
-    def _split(self) -> tuple[list[Any], list[Any], list[Any]]:
-        """Return the streams, conditions that hold in all of them and nowhere else, and the checks."""
+    def _split(self) -> tuple[list[Any], list[tuple[str, str]], list[Any]]:
+        """Return conditions that hold in all streams and nowhere else, the (task, state) of the streams if there are
+        several, and the checks."""
         wanted = self._wanted
         checks = self._arguments.checks()
-        streams: list[Any] = []
         scope: list[Any] = []
+        pairs: list[tuple[str, str]] = []
         states = [wanted.state] if wanted.state else []
 
         def take(condition: Any) -> None:
             """Use the first condition, which is the narrowest, as the stream, and the others as checks."""
-            if streams:
-                checks.append(condition)
-            else:
-                streams.append(condition)
+            (checks if scope else scope).append(condition)
 
         if wanted.text:
             by_id = self._by_id(wanted.text)
@@ -125,11 +135,11 @@ class Search:
             checks.append(J.queue == wanted.queue)
         if wanted.task:
             tasks = self._names.find(wanted.task)
-            if streams:
+            if scope:
                 checks.append(J.task.in_(tasks))
             else:
-                scope = [J.task.in_(tasks), J.state.in_(states or STATES)]
-                streams += [(J.task == task) & (J.state == state) for task in tasks for state in states or STATES]
+                scope += [J.task.in_(tasks), J.state.in_(states or STATES)]
+                pairs = [(task, state) for task in tasks for state in states or STATES]
                 states = []
         for state in states:
             take(J.state == state)
@@ -139,7 +149,7 @@ class Search:
             checks.append(J.changed_at >= wanted.since)
         if wanted.until is not None:
             checks.append(J.changed_at < wanted.until)
-        return streams or [None], scope or streams, checks
+        return scope, pairs, checks
 
     def _by_id(self, text: str) -> Any:
         """Return the condition for one id or for a beginning of ids, or None if the text is neither."""
@@ -154,70 +164,53 @@ class Search:
 
     # reading
 
-    def _windows(self, below: int, whole: int | None = None) -> Iterator[list[int]]:
-        """Yield windows of candidates, newest first, of growing sizes or of `whole`. Then `_looked_down_to` is where it
-        stopped early, or None."""
+    def _windows(self, below: int) -> Iterator[Window]:
+        """Yield windows of growing sizes, newest first. Then `_looked_down_to` is where it stopped early, or None."""
         self._looked_down_to = None
         sizes = iter(WINDOWS)
-        scanned, streams = 0, list(self._streams)
+        scanned = 0
         while scanned < self._scan_rows:
-            size = whole or next(sizes, WINDOWS[-1])
-            window = self._candidates(streams, below, size)
-            if window:
-                yield window
-            if len(window) < size:
+            size = next(sizes, WINDOWS[-1])
+            last = self._newest(below, 1, size - 1)
+            yield Window(last[0] if last else 0, below)
+            if not last:
                 return
-            below, scanned = window[-1], scanned + size
+            below, scanned = last[0], scanned + size
         self._looked_down_to = below
 
-    def _candidates(self, streams: list[Any], below: int, limit: int) -> list[int]:
-        """Return the numbers of the newest candidates. Streams that have none are taken out of `streams`."""
-        found: list[int] = []
-        flowing = []
-        for stream in streams:
-            query = JOBS.select(J.n).where(J.n < below)
-            if stream is not None:
-                query = query.where(stream)
-            rows = self._db.execute(query.order_by(J.n.desc()).limit(limit)).fetchall()
-            found += [row[0] for row in rows]
-            if rows:
-                flowing.append(stream)
-        streams[:] = flowing
-        if len(flowing) > 1:
-            found.sort(reverse=True)
-        return found[:limit]
+    def _newest(self, below: int, limit: int, offset: int = 0) -> list[int]:
+        """Return numbers in the streams, newest first."""
+        if len(self._pairs) > 1:  # in one statement, and of each stream only as much as is needed
+            sql = f"{' UNION ALL '.join([STREAM] * len(self._pairs))} ORDER BY n DESC LIMIT ? OFFSET ?"
+            values = [value for pair in self._pairs for value in (*pair, below, offset + limit)]
+            return [row[0] for row in self._db.execute_sql(sql, (*values, limit, offset)).fetchall()]
+        query = JOBS.select(J.n).where(J.n < below, *self._scope).order_by(J.n.desc())
+        return [row[0] for row in self._db.execute(query.limit(limit).offset(offset)).fetchall()]
 
-    def _size(self, stream: Any, limit: int) -> int:
-        # By state, because counting in the small index is faster than counting the rows.
-        conditions = [J.state == state for state in STATES] if stream is None else [stream]
-        return sum(JOBS.select(J.n).where(each).limit(limit).count(self._db) for each in conditions)
+    def _size(self, limit: int) -> int:
+        conditions = [self._scope]
+        if self._pairs or not self._scope:
+            # By state, because counting in the small index is faster than counting the rows.
+            by_task = [[J.task == task, J.state == state] for task, state in self._pairs]
+            conditions = by_task or [[J.state == state] for state in STATES]
+        return sum(JOBS.select(J.n).where(*each).limit(limit).count(self._db) for each in conditions)
 
-    def _matching(self, window: Sequence[int]) -> list[int]:
-        """Return the candidates that pass the checks."""
-        if self._is_exact:
-            return list(window)
-        return [row[0] for row in self._passing(window, J.n)]
-
-    def _states_of(self, window: Sequence[int]) -> dict[str, int]:
+    def _states_of(self, window: Window) -> dict[str, int]:
         """Return how many candidates pass the checks, by state."""
         if self._wanted.args:
             return Counter(row[0] for row in self._passing(window, J.state))
         query = self._checked((J.state, fn.COUNT(J.n)), window)
         return dict(self._db.execute(query.group_by(J.state)).fetchall())
 
-    def _passing(self, window: Sequence[int], column: Any) -> Iterator[Any]:
+    def _passing(self, window: Window, column: Any) -> Iterator[Any]:
         """Yield rows of the candidates that pass the checks, newest first, which begin with this column."""
         columns = (column, J.args, J.kwargs, J.names) if self._wanted.args else (column,)
         for row in self._db.execute(self._checked(columns, window).order_by(J.n.desc())).fetchall():
             if len(row) == 1 or self._arguments.matches(*row[1:]):
                 yield row
 
-    def _checked(self, columns: Sequence[Any], window: Sequence[int]) -> Any:
-        # Between its ends, a window holds all that is in a stream. A list of its numbers would take longer to read.
-        query = JOBS.select(*columns).where((J.n >= window[-1]) & (J.n <= window[0]))
-        for check in (*self._scope, *self._checks):
-            query = query.where(check)
-        return query
+    def _checked(self, columns: Sequence[Any], window: Window) -> Any:
+        return JOBS.select(*columns).where(J.n >= window.first, J.n < window.below, *self._scope, *self._checks)
 
 
 def _one_of(numbers: Sequence[int]) -> Any:
