@@ -162,6 +162,7 @@ def add_access(commands: Any) -> None:
     command(user, "sessions", accounts.user_sessions, login, end, *FORMS)
     command(user, "reset-totp", accounts.user_reset_totp, login)
     command(user, "remove", accounts.user_remove, login)
+    command(user, "copy", accounts.user_copy, ("file", {"help": "the file of accounts, such as data/access.db"}))
     token = commands.add_parser("token", help="tokens of the API").add_subparsers(required=True, metavar="WHAT")
     scopes = "comma-separated list of read, enqueue and admin; read:TASK and enqueue:TASK for one task"
     scope = ("--scope", {"default": "read,enqueue", "help": scopes})

@@ -66,6 +66,24 @@ def test_each_command_does_its_part_and_says_what_is_left(
     assert actions == ["restore", "backup", "enqueue", "add account"]
 
 
+def test_accounts_of_a_file_are_copied_to_the_server(
+    manage: Callable[..., list[Ran]], tmp_path: Path, postgres: str
+) -> None:
+    (tmp_path / "config.ini").write_text("[tasks]\nmodules = jobs\n")
+    file = str(tmp_path / "data" / "access.db")
+    *_, refused = manage(["user", "add", "ana"], ["token", "create", "ci"], ["user", "copy", file])
+    assert refused[0] == 1 and "expected [auth] database = postgresql://... to copy to, found a file" in refused[2]
+    configure(tmp_path, postgres)
+    missing, copied, again, users, tokens = manage(
+        ["user", "copy", f"{file}x"], ["user", "copy", file], ["user", "copy", file], ["user", "list"],
+        ["token", "list"],
+    )  # fmt: skip
+    assert missing[0] == 1 and "found nothing at" in missing[2]
+    assert copied[0] == 0 and "copied 1 accounts, 0 sessions, 1 tokens, 2 lines of the audit log to" in copied[1]
+    assert again[0] == 1 and "has accounts or tokens already, so nothing was copied" in again[2]
+    assert "ana\tviewer" in users[1] and "ci" in tokens[1]
+
+
 def test_what_cannot_be_used_is_said_in_a_sentence(
     manage: Callable[..., list[Ran]], tmp_path: Path, postgres: str, postgres_server: PostgresServer
 ) -> None:

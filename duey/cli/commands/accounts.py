@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Callable
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from duey import clock
@@ -46,6 +47,29 @@ def user_add(cli_context: CliContext, options: argparse.Namespace) -> None:
     echo(f"created {account.role} {account.name}")
     if made:
         echo(made)
+
+
+def user_copy(cli_context: CliContext, options: argparse.Namespace) -> None:
+    """Copy accounts, sessions, tokens and the audit log of a file to PostgreSQL, where [auth] database is.
+
+    Do it before the first web that uses the server starts, while those of the file are stopped: the server must have no
+    accounts and tokens yet. The file keeps what it holds. Second factors need the [auth] totp_key of before; with the
+    file access.key they cannot be copied, so people log in with a recovery code, or you reset theirs.
+    """
+    from duey.monitor.access import copying
+    from duey.monitor.access.database import File, Server, database
+
+    target, file = database(cli_context.settings.auth.database), Path(options.file)
+    if not isinstance(target, Server):
+        raise Refused("expected [auth] database = postgresql://... to copy to, found a file: name the server first")
+    if not file.is_file():
+        raise Refused(f"expected the file of accounts, such as data/access.db, found nothing at {file}")
+    copied = copying.copy_all(File(f"sqlite:///{file.absolute()}"), target)
+    cli_context.audit("copy accounts", str(file), count=copied["accounts"])
+    words = {"accounts": "accounts", "sessions": "sessions", "tokens": "tokens", "audit": "lines of the audit log"}
+    echo(f"copied {', '.join(f'{copied[table]} {what}' for table, what in words.items())} to {target.place}")
+    if copied["second_factors"] and not cli_context.settings.auth.totp_key:
+        echo("second factors are without their key: set [auth] totp_key, and `duey user reset-totp NAME` who has one")
 
 
 def user_password(cli_context: CliContext, options: argparse.Namespace) -> None:
