@@ -34,8 +34,16 @@ class Cluster:
     """Made, and started, by `cluster`."""
 
     def __init__(
-        self, folder: Path, network: Network, programs: Programs, database: str, lease_s: float, ahead_s: int
+        self,
+        folder: Path,
+        network: Network,
+        programs: Programs,
+        database: PostgresServer,
+        url: str,
+        lease_s: float,
+        ahead_s: int,
     ) -> None:
+        self.database, self.lease_s = database, lease_s
         places, balancer = (network.add("redis1"), network.add("redis2")), network.add("lb")
         self.stores = Stores(places, balancer, programs.redis, folder, NAME)
         webs = [network.add(f"web{n}") for n in (1, 2)]
@@ -45,8 +53,8 @@ class Cluster:
             "tasks": {"modules": "workload, scheduled_tasks", "max_crashes": 10},
             "consumer": {"lease_s": lease_s, "heartbeat_s": lease_s / 5, "workers": WORKERS},
             "web": {"port": WEB_PORT, "host": "0.0.0.0", "trusted_proxy": balancer.address},
-            "monitor": {"database": database},
-            "auth": {"database": database},
+            "monitor": {"database": url},
+            "auth": {"database": url},
         }
         self.webs = [DueyHost(host, folder / host.name, settings) for host in webs]
         self.consumers = [
@@ -157,9 +165,9 @@ def cluster(folder: Path, programs: Programs, lease_s: float = LEASE_S, ahead_s:
         stack.callback(network.close)
         host = network.add("db")
         with host.inside():
-            server = stack.enter_context(PostgresServer(programs.postgres, address=host.address))
-            database = server.url(server.new_database())
-        made = Cluster(folder, network, programs, database, lease_s, ahead_s)
+            database = stack.enter_context(PostgresServer(programs.postgres, address=host.address))
+            url = database.url(database.new_database())
+        made = Cluster(folder, network, programs, database, url, lease_s, ahead_s)
         stack.callback(made.close)
         made.start()
         yield made

@@ -62,7 +62,7 @@ def sentinel_on(host: Host, binary: str, folder: Path, primary: Host) -> Daemon:
     folder.mkdir()
     lines = [f"port {SENTINEL_PORT}", "bind 0.0.0.0", "protected-mode no", f"dir {folder}"]
     lines += [f"sentinel monitor {MASTER} {primary.address} {REDIS_PORT} 2"]
-    lines += [f"sentinel down-after-milliseconds {MASTER} 1500", f"sentinel failover-timeout {MASTER} 8000"]
+    lines += [f"sentinel down-after-milliseconds {MASTER} 5000", f"sentinel failover-timeout {MASTER} 8000"]
     (folder / "sentinel.conf").write_text("\n".join(lines))
     return Daemon(host, [binary, str(folder / "sentinel.conf"), "--sentinel"], folder, SENTINEL_PORT)
 

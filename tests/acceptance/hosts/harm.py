@@ -79,6 +79,13 @@ class HostHarm:
             finally:
                 which.host.mend()
 
+    def slow_down(self, which: DueyHost) -> None:
+        """From here on packets to and from it take long, and some are lost. With a short lease it is as if it were cut
+        off for moments."""
+        which.host.slow(delay_s=0.2, loss=0.05)
+        if self._site.lease_s < BACK_S:
+            self.periods.append(Period(which.name, time.monotonic(), math.inf))
+
     # Redis: whatever it lost of its newest changes, any host may have to repeat
 
     def fail_over(self, follow: bool) -> None:

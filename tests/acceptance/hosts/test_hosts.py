@@ -52,7 +52,7 @@ def test_harm_to_hosts_loses_nothing(tmp_path: Path, programs: Programs, lease_s
             site.wait_up(web)
             if HARMS:
                 harm.restart(ahead)
-                second.host.slow(delay_s=0.2, loss=0.05)
+                harm.slow_down(second)
             rng = random.Random(SEED)
             for n in range(HARMS):
                 name = harm.any(rng)
