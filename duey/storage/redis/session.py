@@ -188,9 +188,11 @@ class WorkerSessions:
             if answer != LATE:  # another thread has lost an answer meanwhile
                 return answer
 
-    def forget(self, n: int) -> None:
-        """Remove a worker of this process."""
-        self._sessions.pop(n, None)
+    def forget(self, n: int) -> bool:
+        """Remove a worker of this process. Returns whether another process has its number in Redis by now."""
+        session = self._sessions.pop(n, None)
+        key = self._server.command(b"HGET", self._server.key(f"worker:{n}"), "key")
+        return session is not None and key not in (None, session.presence.key.encode())
 
     def settle_and_claim(
         self, n: int, outcomes: Sequence[Outcome], want: int, queues: Sequence[str], ttl: Ttl,

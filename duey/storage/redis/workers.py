@@ -72,7 +72,8 @@ class RedisWorkers(OnThisHost, Workers):
         return presence
 
     def unregister(self, worker: int) -> None:
-        self.sessions.forget(worker)  # first, so that no thread of this process registers it again
+        if self.sessions.forget(worker):  # first, so that no thread of this process registers it again
+            return
         # It may have claims from a lost answer; a job of them that was asked to stop is still asked to.
         while (left := self.orphans(DeadWorker(worker, "", 0, False))) is not None:
             if self.release(left, [Fate()] * len(left.claims)) is not Released.CHANGED:

@@ -267,3 +267,5 @@ def test_a_worker_of_an_emptied_server_keeps_its_number_only_if_nobody_else_has_
     storage.server.command(b"HSET", storage.server.key(f"worker:{hand.n}"), "key", "another")
     with pytest.raises(errors.StorageUnavailable, match="restart this consumer"):
         hand.claim()
+    storage.unregister(hand.n)
+    assert storage.server.command(b"HGET", storage.server.key(f"worker:{hand.n}"), "key") == b"another"

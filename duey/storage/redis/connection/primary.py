@@ -123,7 +123,8 @@ class Primary:
 
 def client(url: str, answer_s: float) -> Any:
     """A client of the library for one server."""
-    once_more = Retry(NoBackoff(), 1)  # the server may have closed the connection in the meantime
+    # Once more, if the server has closed the connection in the meantime; not if it does not answer.
+    once_more = Retry(NoBackoff(), 1, supported_errors=(exceptions.ConnectionError,))
     return Redis.from_url(url, protocol=2, socket_connect_timeout=ASK_S, socket_timeout=answer_s, retry=once_more)
 
 
