@@ -250,9 +250,17 @@ def test_the_service_is_asked_as_a_visitor_asks(tmp_path: Path, monkeypatch: pyt
             f"http://127.0.0.1:{free_port()}": (FAIL, "does not answer"),
         }
         for public, (level, said) in cases.items():
-            settings: Any = SimpleNamespace(web=SimpleNamespace(**{**vars(web), "public_url": public}))
+            settings: Any = SimpleNamespace(
+                web=SimpleNamespace(**{**vars(web), "public_url": public}), storage=service.settings.storage
+            )
             found = list(reach.service(settings))
             assert (found[-1].level, said in found[-1].text) == (level, True), (public, found)
+        for backend, level in (("sqlite", FAIL), ("redis", WARN)):
+            settings = SimpleNamespace(
+                web=SimpleNamespace(**{**vars(web), "port": free_port()}), storage=SimpleNamespace(backend=backend)
+            )
+            (found_,) = reach.service(settings)
+            assert found_.level == level and ("unless this host is for consumers" in found_.text) is (level == WARN)
         monkeypatch.setattr(reach, "asked", lambda url, headers: (503, {"detail": "no consumer is running"}))
         (found_,) = reach.service(service.settings)
         assert found_.level == FAIL and "no consumer is running" in found_.text

@@ -137,6 +137,10 @@ def service(settings: Any) -> Iterator[Finding]:
         status, found = asked(f"{base}/readyz", {})
     except OSError as exc:
         reason = getattr(exc, "reason", exc)
+        if settings.storage.backend == "redis" and not web.public_url:
+            text = f"no web process answers at {base} ({reason}): start one, unless this host is for consumers alone"
+            yield Finding(WARN, "service", text)
+            return
         what = "start the service" if not web.public_url else "is the service started, and the proxy set up?"
         yield Finding(FAIL, "service", f"{base} does not answer ({reason}): {what}")
         return
