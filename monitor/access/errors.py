@@ -92,6 +92,15 @@ class KeyLost(OfOne):
     )
 
 
+class KeyMissing(AccessError):
+    """No key of second factors is set, and accounts on a server have no file for one."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "second factors cannot be set up here yet: ask the operator to set [auth] totp_key, the same at every web"
+        )
+
+
 class LocalAccount(OfOne):
     """The proxy names a user whose name belongs to a local account."""
 

@@ -35,7 +35,14 @@ from duey import files as config_files
 from duey.monitor.access import security
 from duey.monitor.access.accounts import A, Account
 from duey.monitor.access.database import Database
-from duey.monitor.access.errors import AccessUnavailable, AccountChanged, KeyLost, ProxyAccount, TooManyAttempts
+from duey.monitor.access.errors import (
+    AccessUnavailable,
+    AccountChanged,
+    KeyLost,
+    KeyMissing,
+    ProxyAccount,
+    TooManyAttempts,
+)
 from duey.monitor.access.login.throttle import Throttle
 from duey.monitor.access.schema import ACCOUNTS, RECOVERY_CODES, SECOND_FACTORS, SESSIONS
 
@@ -79,19 +86,15 @@ class SecondFactors:
 
     def begin(self, account: Account) -> Enrolment:
         """Make a secret, which counts once it is confirmed. It replaces one that was not. Raises ProxyAccount,
-        AccountChanged if there is a confirmed one."""
+        AccountChanged if there is a confirmed one, and KeyMissing."""
         if not account.is_local:
             raise ProxyAccount(account.name)
         key, nonce = self._key(make=True), secrets.token_bytes(KEY_BYTES)
         if not key:
             if self.key_file is None:
-                reason = "needs [auth] totp_key for a second factor: set it to the same text at every web"
-            else:
-                reason = (
-                    f"needs the file {self.key_file.name} beside it, which is not whole: restore it, or remove it to "
-                    "have one made"
-                )
-            raise AccessUnavailable(self._database.place, reason)
+                raise KeyMissing
+            reason = f"needs the file {self.key_file.name} beside it, which is not whole"
+            raise AccessUnavailable(self._database.place, f"{reason}: restore it, or remove it to have one made")
         row = dict(nonce=nonce, key_mark=_mark(key), last_step=0, created_at=self._clock())
         with self._database.writing() as db:
             if _is_on(db, account):

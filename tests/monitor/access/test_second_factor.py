@@ -19,6 +19,7 @@ from duey.monitor.access import (
     Account,
     AccountChanged,
     KeyLost,
+    KeyMissing,
     ProxyAccount,
     TooManyAttempts,
 )
@@ -266,5 +267,5 @@ def test_many_who_begin_at_once_make_one_key(access: Access, at_once: Callable[.
 def test_webs_that_share_a_server_need_a_key_in_their_settings(postgres: str, clock: Clock) -> None:
     access = Access(postgres, clock=clock)
     access.accounts.create("ada", "admin", PASSWORD)
-    with pytest.raises(AccessUnavailable, match=r"needs \[auth\] totp_key for a second factor: set it to"):
+    with pytest.raises(KeyMissing, match=r"ask the operator to set \[auth\] totp_key, the same at every web"):
         access.second_factors.begin(account_of(access))

@@ -89,6 +89,14 @@ def test_it_is_set_up_with_a_picture_or_a_key(empty: World, clock: Clock, monkey
     assert second_factor.qr_code(uri) == "", "without the extra, the key is shown as text"
 
 
+def test_where_no_key_is_set_the_page_says_whom_to_ask(empty: World) -> None:
+    empty.access.second_factors.key_file = None  # as with PostgreSQL
+    browser = empty.browser("ana")
+    browser.get(PAGE)
+    answer = browser.post(f"{PAGE}/begin")
+    assert answer.status == 409 and "ask the operator to set [auth] totp_key, the same at every web" in answer.words
+
+
 def test_a_log_in_needs_both_and_ends_the_session_before_it(empty: World, clock: Clock) -> None:
     secret, _ = turn_on(empty.browser("ana"), clock)
     browser = at_the_code(empty)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from duey.monitor.access import Account, AccountChanged, Enrolment, KeyLost, TooManyAttempts
+from duey.monitor.access import Account, AccountChanged, Enrolment, KeyLost, KeyMissing, TooManyAttempts
 from duey.monitor.web.forms.fields import Fields
 from duey.monitor.web.guard import WRONG_CODE, needs_second_factor
 from duey.monitor.web.refusal import Refusal
@@ -49,6 +49,8 @@ class SecondFactorPage:
             return self._enrolment(self._factors.begin(self._local(request)))
         except AccountChanged:
             return self._back("Your second factor is on already: nothing was changed.", NOTE)
+        except KeyMissing as error:
+            return self._page(request, str(error), 409)
 
     def confirm(self, request: Request) -> View | Done:
         account = self._local(request)
