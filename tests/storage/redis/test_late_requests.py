@@ -104,6 +104,33 @@ def test_claims_of_a_lost_answer_do_not_wait_for_a_free_thread(line: LossyLine, 
     assert [claim.job.id for claim in hand.claim(3)] == ["b", "c"]
 
 
+def test_a_late_sign_of_life_brings_back_no_worker(line: LossyLine, hand: Hand, storage: RedisStorage):
+    hand.storage.beat([hand.n], 30.0)
+    hand.storage.watch._beat_due.clear()  # so that it is due again
+    line.hold_up("beat", 2)
+    with pytest.raises(errors.StorageUnavailable):
+        hand.storage.beat([hand.n], 30.0)
+    hand.storage.unregister(hand.n)
+    line.deliver()
+    assert not storage.worker_infos()
+    assert not storage.server.command(b"EXISTS", storage.server.key(f"worker:{hand.n}"), storage.server.key("leases"))
+
+
+def test_a_late_registration_does_not_let_older_requests_in_again(
+    line: LossyLine, hand: Hand, storage: RedisStorage, hire: Callable[..., Hand]
+):
+    line.hold_up("register")
+    new = hire(hand.storage)  # its registration is sent again
+    line.lose, line.armed = 1.0, True
+    with pytest.raises(errors.StorageUnavailable):
+        new.claim(0)
+        new.claim(1)
+    line.armed = False
+    new.claim(0), new.claim(1)
+    line.deliver()
+    assert storage.server.command(b"HGET", storage.server.key(f"worker:{new.n}"), "epoch") == b"1"
+
+
 def test_a_lock_that_nobody_holds_is_freed(line: LossyLine, hand: Hand, storage: RedisStorage):
     """It was taken by a request that its worker had given up, and would stand as long as the worker lives."""
     data = hand.storage.data
