@@ -30,6 +30,7 @@ SETTINGS = {
     "fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "autovacuum": "off",
     "shared_buffers": "16MB", "max_connections": "200",
     "max_wal_senders": "0", "wal_level": "minimal", "log_min_messages": "warning",
+    "dynamic_shared_memory_type": "mmap",  # in its folder: nothing stays where it is killed
 }  # fmt: skip
 
 # Loaded here, since little is safe between fork and exec.
