@@ -23,15 +23,15 @@ READ = {
 
 
 def keys_of(server: redis.Redis, prefix: str) -> dict[str, Any]:
-    """Every key of a queue with its contents, as text."""
+    """Every key of a queue with its contents, as text. Where it is used meanwhile, they are not of one instant."""
     names = sorted(server.scan_iter(f"{prefix}:*", count=10_000))
     pipe = server.pipeline(transaction=False)
     for name in names:
         pipe.type(name)
-    kinds = pipe.execute()
-    for name, kind in zip(names, kinds, strict=True):
-        READ[kind.decode()](pipe, name)
-    return {name.decode()[len(prefix) + 1 :]: as_text(value) for name, value in zip(names, pipe.execute(), strict=True)}
+    kinds = {name: kind.decode() for name, kind in zip(names, pipe.execute(), strict=True) if kind != b"none"}
+    for name, kind in kinds.items():
+        READ[kind](pipe, name)
+    return {name.decode()[len(prefix) + 1 :]: as_text(value) for name, value in zip(kinds, pipe.execute(), strict=True)}
 
 
 def as_text(value: Any) -> Any:
