@@ -16,10 +16,7 @@ end
 local function wake_one(n)
   call('ZREM', P .. 'sleepers', n)
   local key = P .. 'wakeup:' .. n
-  if call('EXISTS', key) == 0 then
-    call('LPUSH', key, '1')
-    call('PEXPIRE', key, WAKEUP_MS)
-  end
+  if call('LPUSH', key, '1') == 1 then call('PEXPIRE', key, WAKEUP_MS) end
 end
 
 -- Wakes one sleeping worker for each job in `wanted` (queue -> how many jobs). The last one that fell asleep is woken

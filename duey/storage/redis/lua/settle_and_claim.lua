@@ -1,4 +1,4 @@
--- uses: full places wakeup limits insert settle claim epoch
+-- uses: full places wakeup limits claim epoch
 -- Settles finished jobs, makes due jobs ready, and claims the next ones.
 -- Arguments: n, key, epoch, first counter, recover, awake, want, how many of these begin at once, now, soon, how many
 -- queues, how many outcomes, the limits of tasks (JSON: task -> [places, token_s, burst]; or empty), the queues, the
@@ -19,7 +19,13 @@ local DUE_STEP, BLOCK_STEP = 1000, 500  -- limit how long other clients wait for
 local of_now = is_of_now(n, ARGV[2], ARGV[3])
 if of_now ~= true then return of_now end
 at_once = math.max(1, outcome_count)
-settle_all(ARGV, 14 + queue_count, outcome_count)
+local tokens_lost, tokens_stopped = {}, {}
+if outcome_count > 0 then
+  -- here: insert
+  -- here: settle
+  settle_all(ARGV, 14 + queue_count, outcome_count)
+  tokens_lost, tokens_stopped = lost, stopped
+end
 unblock_freed(now)
 
 for _, set in ipairs({'scheduled', 'retrying'}) do
@@ -171,17 +177,19 @@ if due_at and due_at < soon then
   if next(wanted_soon) then wake(wanted_soon) else wake_any(1) end
 end
 
-local next_due
-for _, set in ipairs({'scheduled', 'retrying', 'limits_due'}) do
-  local score = call('ZRANGE', P .. set, 0, 0, 'WITHSCORES')[2]
-  if score and score ~= 'inf' and (not next_due or tonumber(score) < tonumber(next_due)) then next_due = score end
+local full = want > 0 and #answer - 1 >= want
+local more, next_due = full and anything_ready(), nil
+if #answer == 1 or (full and not more) then
+  for _, set in ipairs({'scheduled', 'retrying', 'limits_due'}) do
+    local score = call('ZRANGE', P .. set, 0, 0, 'WITHSCORES')[2]
+    if score and score ~= 'inf' and (not next_due or tonumber(score) < tonumber(next_due)) then next_due = score end
+  end
+  more = full and next_due and tonumber(next_due) <= tonumber(now)
 end
-local due_now = next_due and tonumber(next_due) <= tonumber(now)
-local more = want > 0 and #answer - 1 >= want and (due_now or anything_ready())
 local function quoted(tokens)
   return #tokens > 0 and '["' .. table.concat(tokens, '","') .. '"]' or '[]'
 end
 answer[1] = '[' .. counter .. ',' .. (more and 1 or 0) .. ',' .. (blocked >= BLOCK_STEP and 1 or 0) .. ','
   .. call('ZCARD', P .. 'sleepers') .. ',' .. call('EXISTS', P .. 'revocations') .. ',' .. (next_due or 'null')
-  .. ',' .. quoted(lost) .. ',' .. quoted(stopped) .. ']'
+  .. ',' .. quoted(tokens_lost) .. ',' .. quoted(tokens_stopped) .. ']'
 return answer
