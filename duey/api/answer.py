@@ -23,6 +23,7 @@ from bottle import response
 
 from duey import errors
 from duey.alerts.service import UnknownChannel, UnknownIncident
+from duey.control.outage_log import OutageLog
 from duey.monitor.access import AccessUnavailable
 
 JSON_TYPE = "application/json"
@@ -76,6 +77,7 @@ def _finite(value: Any) -> Any:
 
 
 log = logging.getLogger(__name__)
+outages = OutageLog(log)
 
 PROBLEM_TYPE = "application/problem+json"
 ERRORS_SHOWN = 50  # keeps the answer to a batch of 1,000 invalid jobs small
@@ -232,7 +234,7 @@ def _foreseen(kind: str, error: Exception, environ: Mapping[str, Any]) -> Refusa
             refusal.more = {"stored": error.stored}
     elif isinstance(error, AccessUnavailable):
         # The error's own message names a file, which only the operator may see.
-        log.error("%s", error)
+        outages.error(error)
         refusal.detail = "tokens cannot be checked now, and nothing was done: try again, or tell the operator"
         refusal.headers = {"Retry-After": retry_after(errors.StorageUnavailable.retry_after_s)}
     return refusal

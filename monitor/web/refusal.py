@@ -13,11 +13,13 @@ from collections.abc import Mapping
 
 from duey import errors
 from duey.alerts.service import UnknownChannel, UnknownIncident
+from duey.control.outage_log import OutageLog
 from duey.monitor.access import AccessUnavailable, InvalidInput, LocalAccount, NotInGroup, TooManyAttempts
 from duey.monitor.history import HistoryUnavailable
 from duey.monitor.web.display.text import clip
 
 log = logging.getLogger(__name__)
+outages = OutageLog(log)
 
 TITLES = {
     400: "The request cannot be read",
@@ -87,7 +89,7 @@ def refusal_for(error: Exception, method: str, path: str) -> Refusal:
         return Refusal(429, str(error), {"Retry-After": str(math.ceil(error.retry_after_s))})
     if isinstance(error, AccessUnavailable | HistoryUnavailable | errors.StorageUnavailable):
         # The messages name files, and this page is visible without a log-in.
-        log.error("%s %s: %s", method, path, error)
+        outages.error(error, f"{method} {path}")
         return Refusal(503, _away(error), {"Retry-After": str(RETRY_S)})
     incident = secrets.token_hex(6)
     log.error("incident %s in %s %r", incident, method, path, exc_info=error)

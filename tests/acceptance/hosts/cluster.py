@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tests.acceptance.deployment import LEASE_S, Section
-from tests.acceptance.hosts.daemons import HTTP_PORT, WEB_PORT, Daemon, nginx_on
+from tests.acceptance.hosts.daemons import HTTP_PORT, WEB_PORT, Daemon, Database, nginx_on
 from tests.acceptance.hosts.duey_host import DueyHost, HostClient
 from tests.acceptance.hosts.network import Network
 from tests.acceptance.hosts.stores import Stores
 from tests.acceptance.http_client import shown
 from tests.acceptance.ledger import Run
 from tests.support import wait_until
-from tests.support.postgres_server import PostgresServer
 
 NAME = "hosts"
 WORKERS = 4  # threads of a consumer
@@ -34,14 +33,7 @@ class Cluster:
     """Made, and started, by `cluster`."""
 
     def __init__(
-        self,
-        folder: Path,
-        network: Network,
-        programs: Programs,
-        database: PostgresServer,
-        url: str,
-        lease_s: float,
-        ahead_s: int,
+        self, folder: Path, network: Network, programs: Programs, database: Database, lease_s: float, ahead_s: int
     ) -> None:
         self.database, self.lease_s = database, lease_s
         places, balancer = (network.add("redis1"), network.add("redis2")), network.add("lb")
@@ -53,8 +45,8 @@ class Cluster:
             "tasks": {"modules": "workload, scheduled_tasks", "max_crashes": 10},
             "consumer": {"lease_s": lease_s, "heartbeat_s": lease_s / 5, "workers": WORKERS},
             "web": {"port": WEB_PORT, "host": "0.0.0.0", "trusted_proxy": balancer.address},
-            "monitor": {"database": url},
-            "auth": {"database": url},
+            "monitor": {"database": database.url},
+            "auth": {"database": database.url},
         }
         self.webs = [DueyHost(host, folder / host.name, settings) for host in webs]
         self.consumers = [
@@ -163,11 +155,8 @@ def cluster(folder: Path, programs: Programs, lease_s: float = LEASE_S, ahead_s:
     with ExitStack() as stack:
         network = Network()
         stack.callback(network.close)
-        host = network.add("db")
-        with host.inside():
-            database = stack.enter_context(PostgresServer(programs.postgres, address=host.address))
-            url = database.url(database.new_database())
-        made = Cluster(folder, network, programs, database, url, lease_s, ahead_s)
+        database = stack.enter_context(Database(network.add("db"), programs.postgres))
+        made = Cluster(folder, network, programs, database, lease_s, ahead_s)
         stack.callback(made.close)
         made.start()
         yield made

@@ -1,15 +1,17 @@
-"""Servers on hosts of a test: Redis, Sentinel and nginx, each with its files in a folder of the test's."""
+"""Servers on hosts of a test: Redis, Sentinel, nginx and PostgreSQL, each with its files in a folder of the test's."""
 
 from __future__ import annotations
 
 import signal
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.acceptance.hosts.network import Host
 from tests.deploy.conftest import DEPLOY
 from tests.support.nginx import AROUND
+from tests.support.postgres_server import PostgresServer
 from tests.support.waiting import wait_until
 
 REDIS_PORT, SENTINEL_PORT, HTTP_PORT, WEB_PORT = 6379, 26379, 80, 8080
@@ -45,6 +47,30 @@ class Daemon:
         assert self._process is not None
         assert self._process.poll() is None, f"it ended at once: {self._log.read_text(errors='replace')[-1000:]}"
         return self.host.reaches(self.host, self.port)
+
+
+class Database:
+    """PostgreSQL on a host, with one empty database, until the block ends."""
+
+    def __init__(self, host: Host, binaries: Path) -> None:
+        self._host, self._server = host, PostgresServer(binaries, address=host.address)
+
+    def __enter__(self) -> Database:
+        with self._host.inside():
+            self._server.__enter__()
+            self.url = self._server.url(self._server.new_database())
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._server.__exit__(*exc)
+
+    @contextmanager
+    def away(self) -> Iterator[None]:
+        """Stopped while the block runs."""
+        self._server.stop()
+        yield
+        with self._host.inside():
+            self._server.start()
 
 
 def redis_on(host: Host, binary: str, folder: Path, primary: Host | None = None) -> Daemon:
