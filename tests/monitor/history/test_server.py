@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from duey.errors import StorageUnavailable
-from duey.monitor.history import History, JobFilter
+from duey.monitor.history import History, HistoryTooNew, JobFilter
 from duey.monitor.history.database import Database, Server, database
 from duey.monitor.history.recording import recorder
 from duey.monitor.history.schema import MIGRATIONS
@@ -23,8 +23,13 @@ from tests.support.postgres_server import PASSWORD, PostgresServer
 from tests.support.waiting import wait_until
 
 TYPES = {"INTEGER": "bigint", "REAL": "double precision", "TEXT": "text"}
-SHORTER = {"slots_to_look_at": ("outcome", "schedule", "at")}  # a reason may be longer than an entry of an index
-EXPRESSIONS = {"jobs_by_keeping": ("(finished_at + keep_s)",)}
+OTHERWISE = {
+    "slots_to_look_at": ("outcome", "schedule", "at"),  # a reason may be longer than an entry of an index
+    "jobs_by_keeping": ("(finished_at + keep_s)",),
+    **{f"jobs_by_{name}": (column, "n", "state") for name, column in (
+        ("queue", "queue"), ("error", "error_type"), ("fingerprint", "fingerprint"),
+    )},
+}  # fmt: skip
 END_LOCK_HOLDERS = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted"
 
 
@@ -81,10 +86,22 @@ def test_both_kinds_have_the_same_tables(history: History, tmp_path: Path) -> No
     assert found.keys() == columns.keys()
     for table, wanted in columns.items():
         assert found[table] == wanted or table == "books_schema", table
-    assert {**indexes, **SHORTER, **EXPRESSIONS} == {name: tuple(made[name].columns) for name in indexes}
+    assert {**indexes, **OTHERWISE} == {name: tuple(made[name].columns) for name in indexes}
     assert sorts == [("C",)], "in the order of bytes, as SQLite has it"
     assert set(TABLES_OF_BEFORE) < found.keys()
     file.close()
+
+
+def test_an_older_schema_is_walked_up_and_a_newer_one_refused(history: History, url: str, story: Story) -> None:
+    story.plain_job("a")
+    record(history, story.events)
+    newer = Server(url, (*MIGRATIONS, ("ALTER TABLE jobs ADD COLUMN mood TEXT NOT NULL DEFAULT 'calm'",)))
+    newer.prepare()
+    with newer.reading() as db:
+        assert db.execute_sql("SELECT id, mood FROM jobs").fetchall() == [("a", "calm")]
+    newer.close()
+    with pytest.raises(HistoryTooNew, match=f"has schema {len(MIGRATIONS) + 1}"):
+        History(url, Settings(), Clock()).job_rows(JobFilter())
 
 
 def test_a_text_that_no_index_holds_is_left_out_and_said(
