@@ -10,7 +10,7 @@ import redis
 
 from tests.acceptance.deployment import Deployment
 from tests.acceptance.producer import Producer
-from tests.acceptance.variants import SOAK
+from tests.acceptance.variants import KINDS, SOAK
 from tests.storage.redis.consistency import problems
 from tests.support import needs, rounds, wait_until
 from tests.support.redis_server import MISSING, RedisServer, redis_binary
@@ -51,8 +51,9 @@ def accept_more(producers: list[Producer]) -> None:
 
 
 @pytest.mark.soak
-def test_nothing_that_was_acknowledged_is_lost(deployment: Deployment, servers: Replicated) -> None:
-    consumers = [deployment.consumer(2) for _ in range(2)]
+@pytest.mark.parametrize("kind", KINDS if SOAK else KINDS[:1])
+def test_nothing_that_was_acknowledged_is_lost(deployment: Deployment, servers: Replicated, kind: str) -> None:
+    consumers = [deployment.consumer(2, kind) for _ in range(2)]
     producers = [Producer(deployment) for _ in range(2)]
     try:
         for n in range(rounds(1, soak=20)):
