@@ -54,7 +54,7 @@ class Outage:
     """The last failure to connect; "" once it is over."""
 
     text: str = ""
-    at: float = 0.0  # time.monotonic()
+    again_at: float = 0.0  # time.monotonic(): until then nobody tries
 
 
 class Pool(PooledPostgresqlDatabase):
@@ -70,13 +70,16 @@ class Pool(PooledPostgresqlDatabase):
         )  # fmt: skip
 
     def _connect(self) -> Any:
-        # Threads connect one after the other. Of a server that is gone they would all wait for the time-out.
-        if self._outage.text and time.monotonic() < self._outage.at + AGAIN_AFTER_S:
+        # Threads connect one after the other. Of a server that is gone they would all wait for the time-out, and so
+        # would a command for each thing that it asks.
+        began = time.monotonic()
+        if self._outage.text and began < self._outage.again_at:
             raise psycopg.OperationalError(self._outage.text)
         try:
             connection = super()._connect()
         except psycopg.OperationalError as error:
-            self._outage.text, self._outage.at = str(error), time.monotonic()
+            now = time.monotonic()
+            self._outage.text, self._outage.again_at = str(error), now + max(AGAIN_AFTER_S, now - began)
             raise
         self._outage.text = ""
         connection.cursor_factory = self._cursor

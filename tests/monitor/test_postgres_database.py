@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import peewee
@@ -208,6 +209,23 @@ def test_a_server_that_does_not_answer_is_waited_for_once(monkeypatch: pytest.Mo
         silent.accept()[0].close()
         with pytest.raises(BlockingIOError):  # a second one
             silent.accept()
+
+
+def test_a_server_that_lets_wait_is_asked_again_after_as_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, asked = [100.0], []
+
+    def connect(pool: object) -> None:
+        asked.append(now[0])
+        now[0] += 5.0
+        raise psycopg.OperationalError("connection timeout expired")
+
+    monkeypatch.setattr(postgres_database, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(postgres_database.PooledPostgresqlDatabase, "_connect", connect)
+    database = Server("postgresql://127.0.0.1:1/duey")
+    for passed_s in (0.0, 4.9, 0.2):
+        now[0] += passed_s
+        assert "connection timeout expired" in refusal(database.prepare)
+    assert asked == pytest.approx([100.0, 110.1]), "not the second time"
 
 
 def test_a_wrong_login_and_a_database_that_is_not_there(postgres_server: PostgresServer, postgres: str) -> None:
