@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,6 +14,7 @@ import redis
 from duey import errors
 from duey.cli.checks import FAIL, reach
 from duey.config import load
+from duey.storage.redis.connection import primary
 from duey.storage.redis.connection.address import parse
 from duey.storage.redis.connection.preflight import waiting_in
 from duey.storage.redis.storage import RedisStorage
@@ -67,6 +71,19 @@ def test_a_primary_among_hosts_is_used_and_followed(
     pair: Replicated, open_storage: Open, caplog: pytest.LogCaptureFixture
 ) -> None:
     goes_on(pair, pair.hosts, pair.servers[0], open_storage, caplog, lambda: promote(pair))
+
+
+def test_a_primary_that_is_slow_is_waited_for(
+    pair: Replicated, open_storage: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(primary, "ASK_S", 0.05)
+    storage = open_storage(pair.hosts)
+    storage.enqueue_jobs(jobs("a"))
+    os.kill(pair.servers[0].pid, signal.SIGSTOP)
+    threading.Timer(0.3, os.kill, (pair.servers[0].pid, signal.SIGCONT)).start()
+    storage.server.connections.look_at = 0.0
+    assert storage.watch.overdue() == []
+    assert state(storage, "a") == "queued"
 
 
 def test_the_primary_that_sentinels_name_is_used_and_followed(

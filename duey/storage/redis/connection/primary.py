@@ -21,7 +21,7 @@ from duey.storage.redis.connection.failures import RedisAway
 
 ASK_S = 1.0  # longest wait for the answer of a Sentinel, or for a role
 SKIP_S = 30.0  # for how long a Sentinel that did not answer is left out, while others do
-IS_PRIMARY = "master"
+IS_PRIMARY, IS_REPLICA = "master", "is a replica"
 
 
 class Primary:
@@ -47,7 +47,7 @@ class Primary:
         which goes on answering what reads."""
         if self._address.master:
             return self._named() != self.place
-        return self.place is not None and self.role(self.place) != IS_PRIMARY
+        return self.place is not None and self.role(self.place) == IS_REPLICA  # one that is slow may be waited for
 
     def _named(self) -> Place:
         """The server that the Sentinels name."""
@@ -105,7 +105,7 @@ class Primary:
         """`master`, or what keeps the server from being used, as a verb."""
         try:
             role = text_of(self._client(self._address.at(place)).execute_command("ROLE")[0])
-            return "is a replica" if role == "slave" else role
+            return IS_REPLICA if role == "slave" else role
         except exceptions.NoPermissionError:  # it answers READONLY if it is none
             return IS_PRIMARY if self._address.master else "does not permit ROLE"
         except exceptions.RedisError as exc:
