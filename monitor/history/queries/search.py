@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Any, NamedTuple
 
 import peewee
@@ -30,6 +30,8 @@ WINDOWS = (200, 1_000, 4_000)
 MANY = 2**62  # larger than every number
 SHORT_ID_CHARS = 8  # texts of this length or more may be the beginning of an id
 SHORT_ID_MATCHES = 100
+OF_STATE = "SELECT 1 FROM jobs WHERE state = ? LIMIT ?"
+OF_TASK = "SELECT 1 FROM jobs WHERE task = ? AND state = ? LIMIT ?"
 STREAM = """SELECT n FROM (
     SELECT n FROM jobs WHERE task = ? AND state = ? AND n < ? ORDER BY n DESC LIMIT ?) AS stream"""
 
@@ -84,18 +86,16 @@ class Search:
 
     def count_states(self, cap: int) -> dict[str, Count]:
         """Return the same as `count`, for each state."""
-        by_state = [self._in_state(state) for state in STATES]
-        if all(each._is_exact for each in by_state):
-            return {state: each.count(cap) for state, each in zip(STATES, by_state, strict=True)}
         counted = dict.fromkeys(STATES, 0)
-        for window in self._windows(MANY):  # once for all states: no index of queues or errors knows the state
-            for state, number in self._states_of(window).items():
-                counted[state] += number
+        found: Iterable[tuple[str, int]]
+        if self._is_exact and self._is_by_state:
+            found = self._sizes(cap + 1)
+        else:
+            found = chain.from_iterable(self._states_of(window).items() for window in self._windows(MANY))
+        for state, number in found:
+            counted[state] += number
         ended_early = self._looked_down_to is not None
         return {state: Count(min(number, cap), number > cap or ended_early) for state, number in counted.items()}
-
-    def _in_state(self, state: str) -> Search:
-        return Search(self._db, replace(self._wanted, state=state), self._names)
 
     # the filter as streams and checks
 
@@ -187,13 +187,24 @@ class Search:
         query = JOBS.select(J.n).where(J.n < below, *self._scope).order_by(J.n.desc())
         return [row[0] for row in self._db.execute(query.limit(limit).offset(offset)).fetchall()]
 
+    @property
+    def _is_by_state(self) -> bool:
+        """Whether there is a stream for each state, so that the index of states counts."""
+        return bool(self._pairs) or not self._scope
+
+    def _sizes(self, limit: int) -> list[tuple[str, int]]:
+        """Return the state of each stream and how many jobs it has, counted up to `limit`, in one statement."""
+        keys: list[tuple[str, ...]] = [*self._pairs] or [(state,) for state in STATES]
+        stream = OF_TASK if self._pairs else OF_STATE
+        parts = [f"SELECT {n}, COUNT(*) FROM ({stream}) AS found" for n in range(len(keys))]
+        values = [value for key in keys for value in (*key, limit)]
+        rows = self._db.execute_sql(" UNION ALL ".join(parts), values).fetchall()
+        return [(keys[n][-1], number) for n, number in rows]
+
     def _size(self, limit: int) -> int:
-        conditions = [self._scope]
-        if self._pairs or not self._scope:
-            # By state, because counting in the small index is faster than counting the rows.
-            by_task = [[J.task == task, J.state == state] for task, state in self._pairs]
-            conditions = by_task or [[J.state == state] for state in STATES]
-        return sum(JOBS.select(J.n).where(*each).limit(limit).count(self._db) for each in conditions)
+        if self._is_by_state:
+            return sum(number for _, number in self._sizes(limit))
+        return int(JOBS.select(J.n).where(*self._scope).limit(limit).count(self._db))
 
     def _states_of(self, window: Window) -> dict[str, int]:
         """Return how many candidates pass the checks, by state."""
