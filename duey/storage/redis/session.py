@@ -29,7 +29,7 @@ from duey.model.job import Claim
 from duey.model.limits import Limit
 from duey.model.outcome import Outcome, Ttl
 from duey.storage.redis import codec
-from duey.storage.redis.claims import claim_of
+from duey.storage.redis.claims import claims_of
 from duey.storage.redis.connection.client import Server
 from duey.storage.redis.connection.failures import NotReplicated, RedisAway
 from duey.storage.redis.keys import LEASE_S
@@ -108,7 +108,7 @@ class WorkerSessions:
             if known is None:
                 self._register_again(session)
             # Claims from this counter on belong to a turn, whose answer is under way or was lost.
-            elif session.unsure or any(int(c) < counter and int(c) not in held for c in in_redis):
+            elif session.unsure or any(int(c) < counter and n << 32 | int(c) not in held for c in in_redis):
                 self._compare_claims(session)
             self._free_strays(session, dict(zip(locks[::2], locks[1::2], strict=True)))
         return bool(quiet), bool(stop)
@@ -132,12 +132,14 @@ class WorkerSessions:
             return  # the next look finds them
         try:
             n = session.presence.n
-            in_redis = {int(c) for c in self._server.command(b"HKEYS", self._server.key(f"claimed:{n}"))}
-            ended = [session.once[c] for c in in_redis - session.held if c in session.once]
+            in_redis = {n << 32 | int(c) for c in self._server.command(b"HKEYS", self._server.key(f"claimed:{n}"))}
+            ended = [session.once[token] for token in in_redis - session.held if token in session.once]
             for outcome, ttl in ended:
                 self._send(session, 0, (), [outcome], ttl, {})
             session.lost_answer()  # a turn may have been given up a moment ago, and must not claim any more
-            returned = self._ask(session, "keep_claims", n, clock.now(), *session.held) or ()
+            returned = (
+                self._ask(session, "keep_claims", n, clock.now(), *(token & codec.LOW for token in session.held)) or ()
+            )
             counters = [int(c) for c in returned[::2]]
             session.counter = max([session.counter, *(c + 1 for c in counters)])
             session.unsure = False
@@ -159,7 +161,7 @@ class WorkerSessions:
             self._ask(session, "release_claims", n, clock.now(), *words)
         except RedisAway:  # again, in the next epoch
             self._ask(session, "release_claims", n, clock.now(), *words)
-        session.held.difference_update(words[::2])
+        session.held.difference_update([claim.token for claim in claims])
 
     def hold(self, presence: RedisPresence, token: int) -> bool:
         """Report a job before its body begins. False if its claim is gone."""
@@ -215,8 +217,8 @@ class WorkerSessions:
                 lost, more_left = lost + header.lost, header.more
             if faults.point:
                 faults.point("settle.committed")
-            claims = [claim_of(self._server, n, each) for each in handed_over]
-            session.held.update([claim.token & codec.LOW for claim in claims])
+            claims = claims_of(self._server, n, handed_over)
+            session.held.update([claim.token for claim in claims])
         self.sleepers = header.sleepers
         if header.blocked_many and not claims:
             session.presence.pipe.notify()  # it found only jobs to set aside: continue without sleeping

@@ -26,7 +26,7 @@ class WorkerSession:
         self.lock = threading.Lock()  # one turn at a time, because it counts the tokens
         self.counter = 0  # of the next token
         self.unsure = False  # whether the answer of a turn was lost
-        self.held: set[int] = set()  # counters of the claims that were handed over and are neither settled nor released
+        self.held: set[int] = set()  # tokens of the claims that were handed over and are neither settled nor released
         self.once: OrderedDict[int, tuple[Outcome, Ttl]] = OrderedDict()  # outcomes of jobs that must not run again
         self.locks = HeldLocks()
         self.epoch = 0
@@ -39,12 +39,11 @@ class WorkerSession:
 
     def settled(self, outcomes: Sequence[Outcome], stopped: Sequence[str], ttl: Ttl) -> None:
         """These claims have ended, except those that were `stopped`."""
-        for outcome in outcomes:
-            token = outcome.claim.token
-            if stopped and codec.token_text(token) in stopped:
-                continue
-            self.held.discard(token & codec.LOW)
-            if outcome.claim.job.flags & ONCE:
-                self.once[token & codec.LOW] = outcome, ttl
-                if len(self.once) > ONCE_KEPT:
-                    self.once.popitem(last=False)
+        if stopped:
+            outcomes = [each for each in outcomes if codec.token_text(each.claim.token) not in stopped]
+        claims = [each.claim for each in outcomes]
+        self.held.difference_update([claim.token for claim in claims])
+        if once := [claim.token for claim in claims if claim.job.flags & ONCE]:
+            self.once.update({each.claim.token: (each, ttl) for each in outcomes if each.claim.token in once})
+            while len(self.once) > ONCE_KEPT:
+                self.once.popitem(last=False)
