@@ -95,3 +95,10 @@ def test_scripts_that_the_server_has_forgotten_are_sent(storage, redis_server):
         plain.script_flush()
     with storage.read_ahead(storage.counts, partial(storage.get_job, "a")):
         assert (storage.counts().queued, storage.get_job("a").state) == (2, "queued")
+
+
+def test_a_process_has_opened_the_keys_after_four_round_trips(line, open_storage):
+    open_storage().prepare()
+    before = line.trips
+    open_storage(line.url).server.open()
+    assert line.trips == before + 4  # whether the server is there, its facts and the schema, the script, its clock

@@ -107,6 +107,7 @@ def make_pool(url: str, answer_s: float) -> ConnectionPool:
         pool = ConnectionPool.from_url(
             url, protocol=2, socket_connect_timeout=CONNECT_S, socket_timeout=answer_s,
             health_check_interval=IDLE_S, retry=Retry(NoBackoff(), 0), **keepalive,
+            driver_info=None,  # each connection would take two round trips to tell the name of the library
         )  # fmt: skip
         options = pool.connection_kwargs
         pool.connection_class(**options)  # it refuses unknown options, and does not connect yet

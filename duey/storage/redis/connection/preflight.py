@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 from redis import exceptions
@@ -111,12 +112,14 @@ def refuse(facts: Facts, at: str) -> None:
 def open_keys(server: Any) -> Opened:
     """Check the server and create what must exist. Raises as `refuse`, and SchemaMismatch."""
     at = f"Redis at {server.address}"
-    facts = server.facts()
-    if facts is not None:
-        refuse(facts, at)
-    if (old := present_prefix(server)) != server.prefix:
+    with server.ahead.reading([server.facts, partial(schema_of, server)]):
+        facts = server.facts()
+        if facts is not None:
+            refuse(facts, at)
+        old, found = present_prefix(server), schema_of(server)
+    if old != server.prefix:
         take_over(server, old)
-    found = schema_of(server)
+        found = schema_of(server)
     limits = old_limits(server) if 0 < found < 3 else []
     schema, instance = server.open_script(VERSION, uuid.uuid4().hex, *limits)
     if int(schema) > VERSION:
