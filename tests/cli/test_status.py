@@ -72,6 +72,14 @@ def test_what_is_wrong_is_said_and_is_the_exit_status(clock, run_in, make, spoil
     assert judged["ready"] is (status != 1) and judged["level"] == ("good" if status == 0 else "bad")
 
 
+def test_how_many_events_wait_for_the_history_is_said(run_in, make):
+    world: World = make()
+    record_nothing(world)
+    assert "not in the history yet: 1 event (at most 2,000,000 are kept)\n" in run_in(world)("status")[1]
+    world.record()
+    assert "not in the history yet" not in run_in(world)("status")[1]
+
+
 def test_a_worker_whose_heartbeat_is_late_is_named(clock, run_in, make, monkeypatch):
     world: World = make()
     (worker,) = world.control.workers()

@@ -45,7 +45,7 @@ def status(cli_context: CliContext, options: argparse.Namespace) -> int:
             echo(line)
         if found.counts is not None and found.counts.events:
             most = 2 * settings.monitor.backlog_rows
-            echo(f"{plural(found.counts.events, 'event')} of at most {most:,} wait for the history")
+            echo(f"not in the history yet: {plural(found.counts.events, 'event')} (at most {most:,} are kept)")
         if cli_context.huey.storage.backend == "redis":
             echo(f"storage: {where(cli_context.huey.storage)}")
         alerts.show_state(cli_context)
