@@ -30,6 +30,7 @@ WINDOWS = (200, 1_000, 4_000)
 MANY = 2**62  # larger than every number
 SHORT_ID_CHARS = 8  # texts of this length or more may be the beginning of an id
 SHORT_ID_MATCHES = 100
+SAME_NAMES = 50  # SQLite merges at most 500 streams
 OF_STATE = "SELECT 1 FROM jobs WHERE state = ? LIMIT ?"
 OF_TASK = "SELECT 1 FROM jobs WHERE task = ? AND state = ? LIMIT ?"
 STREAM = """SELECT n FROM (
@@ -139,7 +140,8 @@ class Search:
                 checks.append(J.task.in_(tasks))
             else:
                 scope += [J.task.in_(tasks), J.state.in_(states or STATES)]
-                pairs = [(task, state) for task in tasks for state in states or STATES]
+                if len(tasks) <= SAME_NAMES:
+                    pairs = [(task, state) for task in tasks for state in states or STATES]
                 states = []
         for state in states:
             take(J.state == state)

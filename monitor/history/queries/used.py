@@ -10,13 +10,14 @@ from duey.monitor.history.queries.views import Names
 from duey.monitor.history.values import Used
 
 ATTEMPTS, LARGEST = 1_000, 3
+MERGED = 100  # tasks in one statement; SQLite merges at most 500
 OF_A_LIST = 100  # attempts of each task, where all tasks are listed
 # The last ones that were done, whether they were measured or not, so that a task of short jobs is not searched through.
 READ = f"""SELECT id, finished_at, cpu_ms, peak_bytes FROM (
     SELECT id, finished_at, cpu_ms, peak_bytes FROM jobs WHERE task = ? AND state = 'done' ORDER BY n DESC
     LIMIT {ATTEMPTS}) AS last WHERE cpu_ms IS NOT NULL"""
 
-PEAK = f"""SELECT MAX(peak_bytes) FROM (
+PEAK = f"""SELECT {{}}, MAX(peak_bytes) FROM (
     SELECT peak_bytes FROM jobs WHERE task = ? AND state = 'done' ORDER BY n DESC LIMIT {OF_A_LIST}) AS last"""
 
 
@@ -42,9 +43,12 @@ class Usages(Queries):
     def peaks(self, tasks: Iterable[str]) -> dict[str, int]:
         """Return the most memory in bytes that the last 100 attempts used that were done, for each of these tasks (by
         full name) of which it is known."""
+        names, found = list(tasks), dict[str, int]()
         with self._database.reading() as db:
-            found = {task: db.execute_sql(PEAK, (task,)).fetchone()[0] for task in tasks}
-        return {task: peak for task, peak in found.items() if peak is not None}
+            for some in (names[i : i + MERGED] for i in range(0, len(names), MERGED)):
+                sql = " UNION ALL ".join(PEAK.format(n) for n in range(len(some)))
+                found |= {some[n]: peak for n, peak in db.execute_sql(sql, some).fetchall() if peak is not None}
+        return found
 
 
 def _p95(values: Sequence[float]) -> float | None:

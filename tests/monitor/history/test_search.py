@@ -238,3 +238,13 @@ def test_many_ids_with_one_beginning_are_looked_through_like_any_text(history: H
     assert len(found(history, text="report-", limit=500)) == 0
     assert len(found(history, text="report-0", limit=500)) == 100
     assert len(found(history, text="report-01", limit=500)) == 10
+
+
+def test_a_name_that_many_tasks_share(history: History, story: Story) -> None:
+    for n in range(130):
+        story.plain_job(f"job{n:03}", n, task=f"module{n}.send")
+    record(history, story.events)
+    wanted = JobFilter(task="send")
+    assert [row.job.id for row in history.job_rows(wanted, 200).rows] == [f"job{n:03}" for n in reversed(range(130))]
+    assert history.count(wanted).number == history.state_counts(wanted)["done"].number == 130
+    assert history.peaks([f"module{n}.send" for n in range(130)]) == {}
