@@ -113,6 +113,21 @@ def test_a_file_that_is_made_anew_keeps_the_identity_and_a_second_history_has_an
     assert ownership.identity(here) != identity
 
 
+def test_a_history_that_is_removed_while_it_is_recorded_begins_anew(storage, open_history, monkeypatch):
+    monkeypatch.setattr(recorder_module, "ASKING_S", 0.0)
+    here, there = open_history("here"), open_history("there")
+    first, second = here.recorder(storage.lifecycle), there.recorder(storage.lifecycle)
+    first.turn()
+    for file in here.database.path.parent.glob("monitor.db*"):
+        file.unlink()
+    for _ in range(2):  # the lock is gone, too
+        first.turn()
+    storage.enqueue_jobs(jobs("a"))
+    second.turn()
+    first.turn()
+    assert (recorded(here), recorded(there)) == (set("a"), set())
+
+
 def test_a_copy_of_a_history_says_so_and_records_nothing(storage, open_history):
     here = open_history("here")
     here.recorder(storage.lifecycle).turn()

@@ -153,6 +153,9 @@ class Recorder:
             return self._term > 0
         here = ownership.identity(self._database), self._database.where()
         owner = self._source.own_outbox(*here)
+        if self._term and (owner.term, owner.where) == (self._term, here[1]) and owner.history != here[0]:
+            # It was the owner until now: its file and the one beside it were removed, and made anew.
+            owner = self._source.own_outbox(*here, take_over=True)
         before, elsewhere = self._status.elsewhere, ownership.elsewhere(self._database, owner)
         self._term = owner.term if ownership.is_here(self._database, owner) else 0
         self._owning_at = now + (ASKING_S if self._term else ELSEWHERE_S)
