@@ -57,6 +57,9 @@ class Outage:
     again_at: float = 0.0  # time.monotonic(): until then nobody tries
 
 
+_outages: dict[str, Outage] = {}  # by URL: history and accounts mostly have the same server
+
+
 class Pool(PooledPostgresqlDatabase):
     """Connections of one process. There are at most as many as threads, so none ever waits for one."""
 
@@ -111,7 +114,7 @@ class PostgresDatabase(MonitorDatabase):
         self._name, self._user = name, unquote(parts.username or options.get("user", "USER"))
         where = parts.netloc.rpartition("@")[2] or options.get("host", "")
         super().__init__(f"{PREFIX}{where}/{name} (schema {self.schema_name})", migrations, busy_timeout_s)
-        self._outage = Outage()
+        self._outage = _outages.setdefault(self._url, Outage())
         digest = hashlib.sha256(f"duey {self.schema_name}".encode()).digest()
         self._lock_key = int.from_bytes(digest[:8], "big", signed=True)
         if psycopg is not None:
