@@ -169,12 +169,8 @@ def check(site: Cluster, stream: Stream, harm: HostHarm, within_s: float) -> str
     ended = {job_id: found for job_id, found in listed.items() if found[1] == "done"}
     assert ended.items() <= other.items(), "one history at both webs; schedules have gone on in between"
     accepted = set(stream.accepted.values())
-    # What was refused with `stored` null may have been recorded, and then lost with a primary.
-    lost_unanswered = {job_id for job_id, (_, state) in listed.items() if state != "done"}
-    assert not lost_unanswered & accepted, f"in the history they have not ended: {lost_unanswered & accepted}"
-    notes = {job_id for job_id, (task, _) in listed.items() if task == "note"} - lost_unanswered
-    assert accepted <= notes, f"accepted, and not in the history: {accepted - notes}"
-    unanswered = {n for n in stream.asked - set(stream.accepted) if str(n) in runs}
-    assert len(notes) == len(accepted) + len(unanswered), "the history lists jobs that nobody asked for"
-    assert len(lost_unanswered) <= sum(stream.refused.values())
+    assert accepted <= set(ended), f"accepted, and not ended in the history: {accepted - set(ended)}"
+    # A request that was refused may have stored a job that Redis then lost, with its key: the next one stored another.
+    notes = {job_id for job_id, (task, _) in listed.items() if task == "note"}
+    assert len(notes - accepted) <= sum(stream.refused.values()), "the history lists jobs that nobody asked for"
     return f"{len(accepted)} accepted, {dict(stream.refused)} refused, {again} executions repeated"

@@ -1,7 +1,6 @@
 """A stream of jobs through the load balancer, and the test's own ledger of what was acknowledged.
 
-What was answered 202 is accepted. What was not may have been accepted all the same, and its answer lost: nobody sends
-it again.
+What was answered 202 is accepted. Anything else is sent again with the same Idempotency-Key, as a client should.
 """
 
 from __future__ import annotations
@@ -18,15 +17,15 @@ from tests.acceptance.hosts.duey_host import HostClient
 from tests.support import wait_until
 
 SECONDS = (0.0, 0.0, 0.01, 0.05, 0.2)  # that a body takes
+AGAIN_S = 0.2
 
 
 class Stream:
-    """Two clients, until the block ends. `accepted`: the id of each job by its number; `asked`: all numbers."""
+    """Two clients, until the block ends. `accepted`: the id of each job by its number; `refused`: the other answers."""
 
     def __init__(self, client: Callable[[], HostClient], pace_s: float) -> None:
         self._client, self._pace_s = client, pace_s
         self.accepted: dict[int, str] = {}
-        self.asked: set[int] = set()
         self.refused: Counter[str] = Counter()
         self._numbers = itertools.count(1)
         self._stop = threading.Event()
@@ -52,17 +51,22 @@ class Stream:
     def _send(self, seed: int) -> None:
         rng, client = random.Random(seed), self._client()
         while not self._stop.is_set():
-            n = next(self._numbers)
-            self.asked.add(n)
-            try:
-                answer = client.post("/api/jobs", {"task": "note", "args": [n, rng.choice(SECONDS)]})
-            except (OSError, HTTPException) as exc:
-                self.refused[type(exc).__name__] += 1
-                client.close()
-            else:
-                if answer.status == 202:
-                    self.accepted[n] = answer.body["id"]
-                else:
-                    self.refused[str(answer.status)] += 1
+            n, seconds = next(self._numbers), rng.choice(SECONDS)
+            while not self._ask(client, n, seconds) and not self._stop.wait(AGAIN_S):
+                pass
             self._stop.wait(rng.uniform(0, 2 * self._pace_s))
         client.close()
+
+    def _ask(self, client: HostClient, n: int, seconds: float) -> bool:
+        call = {"task": "note", "args": [n, seconds]}
+        try:
+            answer = client.post("/api/jobs", call, Idempotency_Key=f"stream-{n}")
+        except (OSError, HTTPException) as exc:
+            self.refused[type(exc).__name__] += 1
+            client.close()
+            return False
+        if answer.status != 202:
+            self.refused[str(answer.status)] += 1
+            return False
+        self.accepted[n] = answer.body["id"]
+        return True
