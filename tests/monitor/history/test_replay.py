@@ -13,14 +13,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from duey.model.event import Event
-from duey.monitor.history import History
+from duey.monitor.history import History, JobFilter
 from duey.monitor.history.recording.causes import cause_of
-from tests.monitor.history.conftest import START, Clock, Queue, Settings, Story, record, tables, traceback
+from tests.monitor.history.conftest import START, Clock, NewUrl, Queue, Settings, Story, record, tables, traceback
 from tests.support import rounds
 
 ENDS = ("done", "failed", "canceled", "expired")
@@ -161,6 +162,44 @@ def test_replays_change_nothing(seed: int, jobs: int) -> None:
         assert tables(again) == tables(once)
         again.close()
         once.close()
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(rounds(120, soak=1800))
+def test_both_kinds_of_databases_hold_and_answer_the_same(new_schema: NewUrl, tmp_path: Path) -> None:
+    for seed in range(rounds(2, soak=100)):
+        rng = random.Random(seed)
+        events = live(rng, 40)
+        clock = Clock(max(event.at for event in events) + 1)
+        file, server = (History(url, Settings(), clock) for url in (f"sqlite:///{tmp_path}/{seed}.db", new_schema()))
+        record(file, events, batch=7)
+        for start, end in crashes(rng, len(events)):
+            record(server, events[start:end])
+        assert tables(server) == tables(file), seed
+        assert answers(server) == answers(file), seed
+
+
+def answers(history: History) -> list[Any]:
+    """What pages ask."""
+    groups = history.error_groups()
+    wanted = [
+        JobFilter(), JobFilter(state="failed"), JobFilter(task="add"), JobFilter(task="add", state="done"),
+        JobFilter(text="JOB1"), JobFilter(args=(("0", "1"),)), JobFilter(error_type="KeyError"),
+        JobFilter(since=START + 50, until=START + 90),
+        *(JobFilter(fingerprint=each.fingerprint) for each in groups.groups),
+    ]  # fmt: skip
+    found: list[Any] = [
+        groups,
+        history.tasks(),
+        history.task("add"),
+        history.minutes(),
+        history.days(),
+        history.waits(),
+    ]
+    found += [history.totals(), history.failed_since(START), history.waiting_by_task(), history.deploys(0)]
+    for each in wanted:
+        found += [history.job_rows(each, 10), history.count(each), history.state_counts(each)]
+    return found + [history.job_history(row.job.id) for row in history.job_rows(JobFilter(), 100).rows]
 
 
 def test_a_crash_between_the_books_and_the_queue_changes_nothing(history: History, path: Path, story: Story) -> None:
