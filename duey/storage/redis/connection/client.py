@@ -23,7 +23,7 @@ from duey.storage.redis.connection import address, preflight
 from duey.storage.redis.connection.connections import Connections
 from duey.storage.redis.connection.failures import Demoted, NotReplicated, RedisAway, explain, is_demoted
 from duey.storage.redis.connection.read_ahead import ReadAhead
-from duey.storage.redis.connection.resp import command_of, packed, read_with_count, short_answer
+from duey.storage.redis.connection.resp import command_of, packed, read_all, read_with_count, short_answer
 from duey.storage.redis.connection.scripts import script
 
 BLOCK_S = 5.0  # longest blocking wait at a list; below ANSWER_S, so that it does not look like a dead server
@@ -86,20 +86,18 @@ class Server:
     def _ask_all(self, commands: Sequence[bytes]) -> list[Any]:
         """The answers of commands that change nothing, each of them or its error, in one round trip."""
         try:
-            return list(self._ask(b"".join(commands), True, partial(self.read_all, len(commands))))
+            return self.explained(self._ask(b"".join(commands), True, partial(read_all, len(commands))))
         except errors.StorageUnavailable as exc:
             return [exc] * len(commands)
 
-    def read_all(self, count: int, connection: Any) -> list[Any]:
-        """So many answers, each of them or its error."""
-        answers: list[Any] = []
-        for _ in range(count):
-            try:
-                answers.append(connection.read_response())
-            except exceptions.ResponseError as exc:
-                answers.append(self.explain(exc, sent=True))
-                answers[-1].__cause__ = exc
-        return answers
+    def explained(self, answers: Sequence[Any]) -> list[Any]:
+        """Answers with the errors of the library explained."""
+        found = list(answers)
+        for i, answer in enumerate(found):
+            if isinstance(answer, exceptions.RedisError):
+                found[i] = self.explain(answer, sent=True)
+                found[i].__cause__ = answer
+        return found
 
     def _exchange(self, command: bytes, short: bool = False, read: Reading = Connection.read_response) -> Any:
         pool, usable = self.connections.pool, False

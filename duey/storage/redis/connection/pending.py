@@ -8,6 +8,7 @@ from typing import Any
 from redis import exceptions
 
 from duey.storage.redis.connection.client import Server
+from duey.storage.redis.connection.resp import read_all
 
 
 class Pending:
@@ -26,9 +27,9 @@ class Pending:
         """The answers, of each command its own or its error. Raises StorageUnavailable if they are lost."""
         usable = False
         try:
-            answers = self._server.read_all(self._count, self._connection)
+            answers = read_all(self._count, self._connection)
             usable = True
-            return answers
+            return self._server.explained(answers)
         except exceptions.RedisError as exc:
             raise self._server.lost(self._pool, exc, sent=True) from exc
         finally:

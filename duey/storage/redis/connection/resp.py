@@ -9,6 +9,8 @@ from redis import exceptions
 from redis._parsers.base import BaseParser
 
 SHORT_BYTES = 4096  # longer than any error
+READ_BYTES = 1 << 18
+BULK, LIST, NUMBER, ERROR = b"$*:-"
 
 
 def packed(words: Sequence[Any]) -> bytes:
@@ -28,16 +30,13 @@ def short_answer(connection: Any, command: bytes) -> int | None:
     parser of the library, which takes longer than all the rest."""
     try:
         connection._sock.sendall(command)
-        line = b""
-        while not line.endswith(b"\r\n"):
-            more = connection._sock.recv(SHORT_BYTES)
-            if not more:
-                raise exceptions.ConnectionError("Connection closed by server.")
-            line += more
     except TimeoutError as exc:
-        raise exceptions.TimeoutError("Timeout reading from socket") from exc
+        raise exceptions.TimeoutError("Timeout writing to socket") from exc
     except OSError as exc:
         raise exceptions.ConnectionError(str(exc)) from exc
+    line = b""
+    while not line.endswith(b"\r\n"):
+        line += received(connection, SHORT_BYTES)
     if line.startswith(b":"):
         return int(line[1:])
     if line.startswith(b"-"):
@@ -45,16 +44,74 @@ def short_answer(connection: Any, command: bytes) -> int | None:
     return None
 
 
+def received(connection: Any, most: int) -> bytes:
+    """What has arrived, at most so many bytes."""
+    try:
+        data: bytes = connection._sock.recv(most)
+    except TimeoutError as exc:
+        raise exceptions.TimeoutError("Timeout reading from socket") from exc
+    except OSError as exc:
+        raise exceptions.ConnectionError(str(exc)) from exc
+    if not data:
+        raise exceptions.ConnectionError("Connection closed by server.")
+    return data
+
+
+def read_all(count: int, connection: Any) -> list[Any]:
+    """The answers to so many commands, each of them or its error, past the parser of the library as well if they are in
+    the older protocol."""
+    if str(connection.get_protocol()) != "2":
+        return [one_of(connection) for _ in range(count)]
+    data = b""
+    while True:
+        data += received(connection, READ_BYTES)
+        try:
+            answers, at = [], 0
+            for _ in range(count):
+                answer, at = answer_at(data, at)
+                answers.append(answer)
+            return answers
+        except (IndexError, ValueError):  # there is more to come
+            continue
+
+
+def one_of(connection: Any) -> Any:
+    """An answer, or its error."""
+    try:
+        return connection.read_response()
+    except exceptions.ResponseError as exc:
+        return exc
+
+
+def answer_at(data: bytes, at: int) -> tuple[Any, int]:
+    """The answer that begins there, and where the next one does. IndexError or ValueError: it is not complete."""
+    end = data.index(b"\r\n", at)
+    kind, text, after = data[at], data[at + 1 : end], end + 2
+    if kind == BULK:
+        if (size := int(text)) < 0:
+            return None, after
+        if len(data) < after + size + 2:
+            raise IndexError
+        return data[after : after + size], after + size + 2
+    if kind == LIST:
+        if (size := int(text)) < 0:
+            return None, after
+        items = []
+        for _ in range(size):
+            item, after = answer_at(data, after)
+            items.append(item)
+        return items, after
+    if kind == NUMBER:
+        return int(text), after
+    if kind == ERROR:
+        return BaseParser.parse_error(text.decode("utf-8", "replace")), after
+    return text, after
+
+
 def read_with_count(connection: Any) -> tuple[Any, int]:
     """The answers of a command, and of the SET and WAIT after it: how many replicas have what the command changed.
     Raises the error of the command."""
-    answers: list[Any] = []
-    for _ in range(3):
-        try:
-            answers.append(connection.read_response())
-        except exceptions.ResponseError as exc:  # of SET or WAIT: it has become a replica in between
-            answers.append(exc)
-    answer, change, reached = answers
+    answer, change, reached = (one_of(connection) for _ in range(3))  # an error of SET or WAIT: it is a replica now
     if isinstance(answer, Exception):
         raise answer
     return answer, 0 if isinstance(change, Exception) or isinstance(reached, Exception) else int(reached)
