@@ -24,7 +24,7 @@ from typing import Any
 # Importing a room of the engine reads the settings; this history needs none.
 os.environ.setdefault("DUEY_CONFIG", os.devnull)
 
-from bench.page_times import measure_pages
+from bench.page_times import measure_pages, processor_of
 from duey.config import load
 from duey.model.event import DONE, ENQUEUED, FAILED, RETRYING, Event, OutboxOwner
 from duey.monitor.history import History, JobFilter
@@ -212,16 +212,16 @@ def measure(history: History, url: str) -> float:
     # As the recorder does in the service, which keeps its connection: the last one to leave a file tidies up.
     company = database(url)
     company.prepare()
-    worst = 0.0
+    worst, spent_ms = 0.0, processor_of(history)
     print(f"{'query':40} {'median ms':>10} {'of CPU':>10} {'worst ms':>10}")
     for name, query in queries(history).items():
         times, cpu_times = [], []
         for _ in range(ROUNDS):
-            began, cpu_began = time.perf_counter(), time.thread_time()
+            began, cpu_began = time.perf_counter(), spent_ms()
             query()
             history.close()  # as after each request
             times.append((time.perf_counter() - began) * 1000)
-            cpu_times.append((time.thread_time() - cpu_began) * 1000)
+            cpu_times.append(spent_ms() - cpu_began)
         worst = max(worst, statistics.median(times))
         print(f"{name:40} {statistics.median(times):10.2f} {statistics.median(cpu_times):10.2f} {max(times):10.2f}")
     company.close()
