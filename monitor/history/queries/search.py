@@ -172,7 +172,7 @@ class Search:
         sizes = iter(WINDOWS)
         scanned = 0
         while scanned < self._scan_rows:
-            size = next(sizes, WINDOWS[-1])
+            size = min(next(sizes, WINDOWS[-1]), self._scan_rows - scanned)
             last = self._newest(below, 1, size - 1)
             yield Window(last[0] if last else 0, below)
             if not last:

@@ -221,7 +221,7 @@ def test_a_look_is_bounded_and_its_cursor_goes_on(
     record(history, story.events)
     wanted = JobFilter(text="needle")
     page = history.job_rows(wanted, 10)
-    assert (page.rows, page.searched_back_to) == ((), START + 890)
+    assert (page.rows, page.searched_back_to) == ((), START + 900)
     assert all_pages(history, wanted, 10) == ["job801", "job401", "job1"]
     assert history.count(wanted) == Count(0, True)
     assert history.state_counts(wanted)["queued"] == Count(0, True)
