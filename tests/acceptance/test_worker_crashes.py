@@ -71,7 +71,7 @@ def test_what_must_not_run_twice_does_not_after_its_body(deployment: Deployment,
 def test_what_must_not_run_twice_does_not_if_its_host_dies_as_it_begins(deployment: Deployment, kind: str):
     """kill -9 of all at the first line of the body, or a moment later. On Redis the rescuer is another host."""
     deployment.configure({"consumer": {"lease_s": 1, "heartbeat_s": 0.2}})
-    rng, count = random.Random(SEED), rounds(3, soak=100)
+    rng, count = random.Random(SEED), rounds(2, soak=100)
     jobs = [deployment.tasks.deadly_once(n, rng.choice((0.0, rng.uniform(0.0, 0.3)))) for n in range(count)]
     for host in range(count + 1):
         (folder := deployment.folder / f"host{host}").mkdir()

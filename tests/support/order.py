@@ -14,7 +14,9 @@ from collections.abc import Iterable
 # Seconds that a test takes, by the beginning of its name: most of it is waiting for processes.
 LONG_S = {
     "tests/test_packaging.py": 6.0, "tests/acceptance/browser/": 4.0, "tests/acceptance/test_slow_code.py": 10.0,
-    "tests/acceptance/test_alerts.py": 8.0, "tests/acceptance/hosts/test_hosts.py": 18.0, "tests/acceptance/": 2.5,
+    "tests/acceptance/test_alerts.py": 8.0, "tests/acceptance/test_worker_crashes.py": 6.0,
+    "tests/acceptance/test_two_webs.py": 7.0, "tests/cli/test_postgres.py": 3.0,
+    "tests/acceptance/hosts/test_hosts.py": 18.0, "tests/acceptance/": 2.5,
     "tests/docs/": 2.0, "tests/bench/": 1.2,
     "tests/deploy/": 1.0, "tests/api/test_openapi.py": 1.0, "tests/alerts/channels/": 0.8,
 }  # fmt: skip

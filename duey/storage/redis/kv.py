@@ -19,7 +19,7 @@ from duey.storage.huey_adapter import KeyValue, kind_of
 from duey.storage.redis.codec import compact, token_of, token_text
 from duey.storage.redis.connection.client import Server
 from duey.storage.redis.connection.resp import in_pairs
-from duey.storage.redis.session import WorkerSessions
+from duey.storage.redis.worker.session import WorkerSessions
 
 STEP = 500  # results fetched at once
 LOG_S, ENDED_LOG_S = 7 * 86400, 60  # how long lines are kept after the last one, and after the end of their body

@@ -23,7 +23,7 @@ from duey.storage.huey_adapter import kind_of
 from duey.storage.redis import codec
 from duey.storage.redis.connection.client import Server
 from duey.storage.redis.connection.resp import in_pairs
-from duey.storage.redis.presence import OnThisHost, running_of
+from duey.storage.redis.worker.presence import OnThisHost, running_of
 from duey.storage.values import StoredJob
 
 STEP = 1000  # jobs read by one script

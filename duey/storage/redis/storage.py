@@ -21,10 +21,10 @@ from duey.storage.redis.keys import prefix
 from duey.storage.redis.kv import RedisKeyValue, RedisReports
 from duey.storage.redis.maintenance import RedisMaintenance
 from duey.storage.redis.outbox import RedisBacklog, RedisOutbox
-from duey.storage.redis.presence import RedisPresence
 from duey.storage.redis.queries import RedisQueries
 from duey.storage.redis.schedules import RedisScheduleStore
-from duey.storage.redis.session import WorkerSessions
+from duey.storage.redis.worker.presence import RedisPresence
+from duey.storage.redis.worker.session import WorkerSessions
 from duey.storage.redis.workers import RedisWorkers, Watch
 from duey.storage.values import ClaimResult, End, EnqueueResult
 

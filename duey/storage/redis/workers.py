@@ -16,11 +16,11 @@ from duey.storage import presence
 from duey.storage.contract import Workers
 from duey.storage.presence import HOST, IN_BODY, Slot, rss_of
 from duey.storage.redis import codec
-from duey.storage.redis.claims import claim_of
 from duey.storage.redis.connection.client import Server
 from duey.storage.redis.keys import LEASE_S
-from duey.storage.redis.presence import OnThisHost, RedisPresence, running_of, running_text
-from duey.storage.redis.session import WorkerSessions
+from duey.storage.redis.worker.claims import claim_of
+from duey.storage.redis.worker.presence import OnThisHost, RedisPresence, running_of, running_text
+from duey.storage.redis.worker.session import WorkerSessions
 from duey.storage.values import ALONE, DeadWorker, Fate, Orphans, Registration, Released
 
 RELEASED = {0: Released.GONE, 1: Released.DONE, 2: Released.CHANGED}  # by the answer of reap.lua

@@ -8,7 +8,7 @@ import time
 import pytest
 import redis
 
-from duey.storage.redis.wakeup_pipe import Early
+from duey.storage.redis.worker.wakeup_pipe import Early
 from tests.contracts.rig import SOON_S, ended, job, jobs, look, state
 from tests.storage.redis.test_selective_wake_ups import fall_asleep, is_rung
 from tests.support.far_redis import FarLine

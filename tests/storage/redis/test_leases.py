@@ -9,7 +9,7 @@ import pytest
 from duey import errors
 from duey.execution import deaths
 from duey.model.job import ONCE
-from duey.storage.redis.presence import running_text
+from duey.storage.redis.worker.presence import running_text
 from duey.storage.values import Registration
 from tests.contracts.rig import job, jobs, kinds, look, state
 from tests.support import wait_until
@@ -153,7 +153,7 @@ def test_another_host_knows_the_body_that_was_running_for_a_while(storage, far, 
 
 def test_the_parent_tells_of_a_body_that_lets_nobody_else_run(storage, far, hand, monkeypatch):
     # the worker's own thread is stuck
-    monkeypatch.setattr("duey.storage.redis.presence.RedisPresence.slots", lambda self: [])
+    monkeypatch.setattr("duey.storage.redis.worker.presence.RedisPresence.slots", lambda self: [])
     storage.enqueue_jobs(jobs("a"))
     hand.begin(hand.claim_one())
     storage.beat([hand.n], 15.0)

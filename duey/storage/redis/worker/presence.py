@@ -3,7 +3,7 @@
 On its host it has the same lock file as on SQLite (duey.storage.presence), so that its supervisor and any rescuer there
 see at once that it died and what it ran. A thread, the pulse, tells Redis which jobs have been handled for a while, so
 that a rescuer on another host knows which ones to charge. Short jobs cost nothing. It also renews the lease of a worker
-without a supervisor. duey.storage.redis.wakeup_pipe says how the worker sleeps.
+without a supervisor. duey.storage.redis.worker.wakeup_pipe says how the worker sleeps.
 
 `close` ends a worker. kill -9 ends the thread and releases the lock, and then the lease expires.
 """
@@ -27,7 +27,7 @@ from duey.storage.presence import IN_BODY, Presence, Slot, read_slots
 from duey.storage.redis.codec import token_of, token_text
 from duey.storage.redis.connection.client import Server
 from duey.storage.redis.keys import LEASE_S
-from duey.storage.redis.wakeup_pipe import RedisWakeup
+from duey.storage.redis.worker.wakeup_pipe import RedisWakeup
 
 PULSE_S = 0.05  # jobs that are handled for longer than this are reported to Redis
 

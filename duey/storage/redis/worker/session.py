@@ -29,13 +29,13 @@ from duey.model.job import Claim
 from duey.model.limits import Limit
 from duey.model.outcome import Outcome, Ttl
 from duey.storage.redis import codec
-from duey.storage.redis.claims import claims_of
 from duey.storage.redis.connection.client import Server
 from duey.storage.redis.connection.failures import NotReplicated, RedisAway
 from duey.storage.redis.keys import LEASE_S
-from duey.storage.redis.locks import HeldLocks
-from duey.storage.redis.presence import RedisPresence
-from duey.storage.redis.worker_session import WorkerSession
+from duey.storage.redis.worker.claims import claims_of
+from duey.storage.redis.worker.locks import HeldLocks
+from duey.storage.redis.worker.presence import RedisPresence
+from duey.storage.redis.worker.worker_session import WorkerSession
 from duey.storage.values import ClaimResult, Registration
 
 logger = logging.getLogger("duey.redis")

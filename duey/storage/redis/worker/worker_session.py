@@ -11,8 +11,8 @@ from typing import Any
 from duey.model.job import ONCE
 from duey.model.outcome import Outcome, Ttl
 from duey.storage.redis import codec
-from duey.storage.redis.locks import HeldLocks
-from duey.storage.redis.presence import RedisPresence
+from duey.storage.redis.worker.locks import HeldLocks
+from duey.storage.redis.worker.presence import RedisPresence
 
 ONCE_KEPT = 1000  # outcomes of `on_crash="fail"` jobs that can be settled again
 

@@ -3,7 +3,7 @@
 Behind BLPOP it sends its next claim. Redis keeps that while it waits, and executes it as soon as the worker is woken or
 the time is over. So there is no round trip between the wake-up and the claim, and no thread in between. A wake-up by
 the local pipe ends the wait: the connection is closed, and the claim is treated like a turn whose answer was lost
-(duey.storage.redis.session).
+(duey.storage.redis.worker.session).
 """
 
 from __future__ import annotations
