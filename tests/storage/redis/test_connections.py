@@ -21,7 +21,7 @@ from tests.support.apt import TOOLS, find_or_install
 from tests.support.redis_server import MISSING, RedisServer, redis_binary
 from tests.support.replicas import NAME, Sentinel
 
-DOCS = Path(__file__).parents[3] / "docs" / "scaling.md"
+DOCS = Path(__file__).parents[3] / "docs" / "redis.md"
 NO_TLS = "expected a redis-server that was built with TLS; install that of the distribution."
 
 
