@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -83,15 +84,21 @@ class Cluster:
 
     def wait_up(self, which: DueyHost) -> None:
         """Wait until a web is ready, or a consumer takes jobs."""
-        if which in self.webs:
-            which.process.says("ready\n")
-            return
 
-        def takes() -> bool:
-            assert which.process.popen.poll() is None, f"{which.name} ended: {which.process.err[-2000:]}"
-            return self.is_registered(which)
+        def is_up() -> bool:
+            process = which.process
+            if process.popen.poll() is not None:  # over a bad network Redis may not answer in time: systemd repeats it
+                assert re.search("does not answer|cannot be reached", process.err), (
+                    f"{which.name}: {process.err[-2000:]}"
+                )
+                self.run(which)
+            return "ready\n" in process.out + process.err if which in self.webs else self.is_registered(which)
 
-        wait_until(takes, 60, f"the workers of {which.name} are registered", every_s=0.05)
+        wait_until(is_up, 60, f"{which.name} is ready", every_s=0.05)
+
+    def run(self, which: DueyHost) -> None:
+        """Start a web, or a consumer."""
+        which.start("web" if which in self.webs else "worker")
 
     def _pids(self) -> set[str]:
         """Of all workers that are registered. The hosts share the machine's numbers of processes."""

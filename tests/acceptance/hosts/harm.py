@@ -61,7 +61,7 @@ class HostHarm:
     def restart(self, which: DueyHost) -> None:
         """Kill what runs there, and start it again."""
         self.kill(which)
-        which.start("web" if which in self._site.webs else "worker")
+        self._site.run(which)
         self._site.wait_up(which)
 
     def kill_child(self, which: DueyHost) -> None:
