@@ -111,7 +111,7 @@ def test_whoever_is_signalled_and_how_often_bodies_may_end(
     else:  # whatever was signalled begins anew
         wait_until(lambda: not set(chosen) - {app.pid, *consumers} & set(app.pids()), 30, "they have ended")
         after = deployment.tasks.note(9)
-        assert deployment.wait_ended([after], 60)[0].state == "done"
+        assert deployment.wait_ended([after, *running], 60)[0].state == "done"
         assert app.popen.poll() is None
         wait_until(lambda: deployment.client(5).get("/healthz").status == 200, 30, "the web process answers")
     assert [(job.state, job.crashes, job.attempt) for job in map(deployment.job, running)] == [("done", 0, 1)] * 2
