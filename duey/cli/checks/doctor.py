@@ -64,11 +64,11 @@ def checks(settings: Any, worker: bool = False) -> list[tuple[str, Check]]:
     def tasks() -> Iterable[Finding]:
         names = registered()
         found = [Finding(OK, "tasks", f"{len(names)} are registered"), *of_settings.limits(settings, names)]
-        return [*found, *reach.redis(settings)]
+        return [*found, *reach.consumers(settings)]
 
     here = (
         of_settings.files, machine.data_files, machine.disk, machine.file_systems, machine.clock, machine.versions,
-        of_settings.signing, machine.systemd, reach.history,
+        of_settings.signing, machine.systemd, reach.redis, reach.history,
     )  # fmt: skip
     of_web = (
         of_settings.network, of_settings.proxy_users, reach.postgresql, reach.service, reach.channels, backups.backups,

@@ -8,7 +8,8 @@ import ssl
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,36 +21,42 @@ CLAIMED = "192.0.2.99"  # an address of nobody (RFC 5737), which a proxy must no
 ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
 
 
-def redis(settings: Any) -> Iterator[Finding]:
-    """Whether the server of the queue keeps what it has accepted, is near, and has the same time; and whether all
-    machines run the task modules of this one. Call it when these are loaded."""
-    if settings.storage.backend != "redis":
-        return
-    from duey import clock, errors
-    from duey.storage.redis import peek
-    from duey.storage.redis.connection import preflight
+@contextmanager
+def queue_server(settings: Any) -> Iterator[Any]:
+    """The server of a queue on Redis. It is connected to by the first command."""
     from duey.storage.redis.connection.client import Server
     from duey.storage.redis.keys import prefix
 
     server = Server(settings.storage.url, prefix(settings.storage.name))
     try:
-        facts = server.facts()
-        at = f"Redis at {server.address}"  # asked first: among several servers it is the primary
-        began = time.monotonic()
-        instant, micro = map(int, server.command(b"TIME"))
-        away_ms = 1000 * (time.monotonic() - began)
+        yield server
+    finally:
+        server.close()
+
+
+def redis(settings: Any) -> Iterator[Finding]:
+    """Whether the server of the queue keeps what it has accepted, is near, and has the same time."""
+    if settings.storage.backend != "redis":
+        return
+    from duey import clock, errors
+    from duey.storage.redis.connection import preflight
+
+    try:
+        with queue_server(settings) as server:
+            facts = server.facts()
+            at = f"Redis at {server.address}"  # asked first: among several servers it is the primary
+            began = time.monotonic()
+            instant, micro = map(int, server.command(b"TIME"))
+            away_ms = 1000 * (time.monotonic() - began)
         if facts is None:
             yield Finding(
                 WARN, "Redis", f"{at} does not let this user read INFO: check its maxmemory-policy and appendonly"
             )
             return
         preflight.refuse(facts, at)
-        consumers = list(peek.workers(server))
     except errors.DueyError as exc:
         yield Finding(FAIL, "Redis", str(exc))
         return
-    finally:
-        server.close()
     found = [Finding(WARN, "Redis", text) for text in facts.warnings(at)]
     if text := clock.warning(time.time() - instant - micro / 1e6, "this machine"):
         found.append(Finding(WARN, "Redis", text))
@@ -59,24 +66,32 @@ def redis(settings: Any) -> Iterator[Finding]:
     yield from found or [
         Finding(OK, "Redis", f"{at}, version {'.'.join(map(str, facts.version))}, keeps accepted jobs")
     ]
-    yield same_code(consumers)
 
 
-def same_code(consumers: Sequence[tuple[str, str]]) -> Finding:
-    """Whether the worker processes, given as host and fingerprint, run the task modules of this machine."""
+def consumers(settings: Any) -> Iterator[Finding]:
+    """Whether the consumers of a queue on Redis run the task modules of this machine. Call it when these are loaded."""
+    if settings.storage.backend != "redis":
+        return
+    from duey import errors
+    from duey.storage.redis import peek
     from duey.tasks import discovery
 
-    if not consumers:
-        return Finding(WARN, "consumers", "none runs on any machine: start `duey worker`")
-    here, hosts = discovery.code(), ", ".join(sorted({host for host, _ in consumers}))
-    others = sorted({(host, code) for host, code in consumers if code not in ("", here)})
-    if others:
+    try:
+        with queue_server(settings) as server:
+            workers = list(peek.workers(server))
+    except errors.DueyError:
+        return  # the check of Redis says why
+    here, hosts = discovery.code(), ", ".join(sorted({host for host, _ in workers}))
+    others = sorted({(host, code) for host, code in workers if code not in ("", here)})
+    if not workers:
+        yield Finding(WARN, "consumers", "none runs on any machine: start `duey worker`")
+    elif others:
         there = ", ".join(f"{host} ({code})" for host, code in others)
         text = f"run other task modules on {there} than this machine has ({here}): install the same on all, and restart"
-        return Finding(WARN, "consumers", text)
-    return Finding(
-        OK, "consumers", f"{len(consumers)} worker processes, on {hosts}, run the task modules of this machine"
-    )
+        yield Finding(WARN, "consumers", text)
+    else:
+        text = f"{len(workers)} worker processes, on {hosts}, run the task modules of this machine"
+        yield Finding(OK, "consumers", text)
 
 
 def postgresql(settings: Any) -> Iterator[Finding]:
@@ -104,19 +119,15 @@ def history(settings: Any) -> Iterator[Finding]:
     from duey import clock, errors
     from duey.config import sqlite_path
     from duey.monitor.history import History
-    from duey.storage.redis.connection.client import Server
-    from duey.storage.redis.keys import prefix
     from duey.storage.redis.outbox import read_owner
 
     database = History(settings.monitor.database, settings.monitor).database
     path = sqlite_path(settings.monitor.database)
-    server = Server(settings.storage.url, prefix(settings.storage.name))
     try:
-        owner, here = read_owner(server), database.where()
+        with queue_server(settings) as server:
+            owner, here = read_owner(server), database.where()
     except errors.DueyError:
         return  # the check of Redis, or of the history, says why
-    finally:
-        server.close()
     if owner is None:
         yield Finding(OK, "history", "nothing was recorded yet: the first web process that starts records")
     elif owner.where == here:
