@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 from duey.model.event import OutboxOwner
 from duey.model.job import ENDED, JobRecord
 from duey.storage.redis import codec
+from duey.storage.redis.connection.preflight import literally
 from duey.storage.redis.outbox import OLD_KINDS
 from duey.storage.redis.transfer.writer import LIMIT
 from duey.storage.transfer import BYTES, EVENTS, HOLD, JOBS, EventItem, JobItem, key_of, number, plain
@@ -44,7 +44,7 @@ class ItemReader:
 
     def names(self, beginning: str) -> list[str]:
         """The rest of each key that begins like this."""
-        pattern = re.sub(r"([][?*\\])", r"\\\1", self.key(beginning)) + "*"
+        pattern = literally(self.key(beginning)) + b"*"
         cut = len(self.key(beginning).encode())
         return sorted(key[cut:].decode() for key in self._redis.scan_iter(match=pattern, count=1000))
 
