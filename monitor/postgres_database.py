@@ -49,6 +49,11 @@ MAY_MAKE = """SELECT COALESCE((SELECT has_schema_privilege(oid, 'CREATE') FROM p
 DEAD_PEER = dict(keepalives_idle=30, keepalives_interval=10, keepalives_count=3, tcp_user_timeout=10_000)
 
 
+def lock_key(text: str) -> int:
+    """The number by which an advisory lock of this name is known."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big", signed=True)
+
+
 @dataclass
 class Outage:
     """The last failure to connect; "" once it is over."""
@@ -115,8 +120,7 @@ class PostgresDatabase(MonitorDatabase):
         where = parts.netloc.rpartition("@")[2] or options.get("host", "")
         super().__init__(f"{PREFIX}{where}/{name} (schema {self.schema_name})", migrations, busy_timeout_s)
         self._outage = _outages.setdefault(self._url, Outage())
-        digest = hashlib.sha256(f"duey {self.schema_name}".encode()).digest()
-        self._lock_key = int.from_bytes(digest[:8], "big", signed=True)
+        self._lock_key = lock_key(f"duey {self.schema_name}")
         if psycopg is not None:
             # executemany() is not peewee's, and raises what the driver raises.
             self.of_values += (psycopg.DataError, psycopg.IntegrityError, psycopg.ProgrammingError)

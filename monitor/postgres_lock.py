@@ -8,13 +8,12 @@ database refuses one.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import weakref
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from duey.monitor.postgres_database import PostgresDatabase
+from duey.monitor.postgres_database import PostgresDatabase, lock_key
 
 if TYPE_CHECKING:
     import psycopg
@@ -32,8 +31,7 @@ class SessionLock:
 
     def __init__(self, database: PostgresDatabase, name: str) -> None:
         self._database = database
-        digest = hashlib.sha256(f"duey {database.schema_name} {name}".encode()).digest()
-        self._key = int.from_bytes(digest[:8], "big", signed=True)
+        self._key = lock_key(f"duey {database.schema_name} {name}")
         self._connection: psycopg.Connection[Any] | None = None
         self._is_held = False
         _locks.add(self)
