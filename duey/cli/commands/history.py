@@ -28,11 +28,7 @@ def record(cli_context: CliContext, options: argparse.Namespace) -> None:
         echo("recording; Ctrl-C ends it")
     huey = control.huey
     recorder = history.recorder(huey.lifecycle, control.workers, control.schedules.all, huey.renamed.former())
-    try:
-        while not history.elsewhere and not stop.is_set():
-            stop.wait(recorder.turn())
-    finally:
-        recorder.close()
+    recorder.run(stop, lambda: history.elsewhere)
     if history.elsewhere:
         raise Refused(history.elsewhere)
 

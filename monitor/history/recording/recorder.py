@@ -92,10 +92,10 @@ class Recorder:
         """The status of this recorder. Safe to read from any thread."""
         return self._status
 
-    def run(self, stop: threading.Event) -> None:
-        """Record until `stop` is set. Catches and logs every error."""
+    def run(self, stop: threading.Event, is_over: Callable[[], object] = lambda: False) -> None:
+        """Record until `stop` is set, or `is_over` before a turn. Catches and logs every error."""
         try:
-            while not stop.is_set():
+            while not (is_over() or stop.is_set()):
                 stop.wait(self.turn())
         finally:
             self.close()
