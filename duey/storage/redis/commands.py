@@ -16,7 +16,6 @@ from duey.model.limits import NO_LIMIT, Limit
 from duey.model.outcome import Outcome, Ttl
 from duey.storage.contract import Commands
 from duey.storage.redis import codec, queries
-from duey.storage.redis.codec import limits_text
 from duey.storage.redis.connection.client import Server
 from duey.storage.values import TRIES, StoredJob, busy, found_as, found_to_queue
 
@@ -77,7 +76,7 @@ class RedisCommands(Commands):
             # What has a former name was blocked before the task was renamed.
             own = {task: limit for task, limit in self.limits.items() if not limit.of}
             now_limits = {task: own.get(task, NO_LIMIT) for task in known}
-            count += int(self.server.run("recheck", clock.now(), limits_text(now_limits)))
+            count += int(self.server.run("recheck", clock.now(), codec.limits_text(now_limits)))
         return count
 
 

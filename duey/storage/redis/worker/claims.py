@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Sequence
 
 from duey.model.job import Claim
 from duey.storage.redis import codec
@@ -14,14 +13,6 @@ from duey.storage.values import called
 logger = logging.getLogger("duey.redis")
 # Trees, sequel, counter and seq (lib_claim.lua).
 BEGINNING = re.compile(rb'\[\d+,(?:null|"(?:[^"\\]|\\.)*"),(\d+),(\d+),')
-
-
-def claims_of(server: Server, n: int, handed_over: Sequence[bytes]) -> list[Claim]:
-    """The claims that a script handed over to worker n."""
-    try:
-        return [codec.claim_of(n, each) for each in handed_over]
-    except (ValueError, TypeError, LookupError):
-        return [claim_of(server, n, each) for each in handed_over]
 
 
 def claim_of(server: Server, n: int, handed_over: bytes) -> Claim:

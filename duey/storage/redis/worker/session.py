@@ -32,7 +32,7 @@ from duey.storage.redis import codec
 from duey.storage.redis.connection.client import Server
 from duey.storage.redis.connection.failures import NotReplicated, RedisAway
 from duey.storage.redis.keys import LEASE_S
-from duey.storage.redis.worker.claims import claims_of
+from duey.storage.redis.worker.claims import claim_of
 from duey.storage.redis.worker.locks import HeldLocks
 from duey.storage.redis.worker.presence import RedisPresence
 from duey.storage.redis.worker.worker_session import WorkerSession
@@ -157,19 +157,13 @@ class WorkerSessions:
         """Return claims to the queue whose body never began."""
         session = self._own(n)
         words = [word for c in claims for word in (c.token & codec.LOW, c.job.id)]
-        try:
-            self._ask(session, "release_claims", n, clock.now(), *words)
-        except RedisAway:  # again, in the next epoch
-            self._ask(session, "release_claims", n, clock.now(), *words)
+        self._ask_again(session, "release_claims", n, clock.now(), *words)
         session.held.difference_update([claim.token for claim in claims])
 
     def hold(self, presence: RedisPresence, token: int) -> bool:
         """Report a job before its body begins. False if its claim is gone."""
-        session = self._own(presence.n)
-        try:
-            return bool(self._ask(session, "hold", presence.n, presence.hold(token), token & codec.LOW, durable=True))
-        except RedisAway:
-            return bool(self._ask(session, "hold", presence.n, presence.hold(token), token & codec.LOW, durable=True))
+        words = presence.hold(token), token & codec.LOW
+        return bool(self._ask_again(self._own(presence.n), "hold", presence.n, *words, durable=True))
 
     def _own(self, n: int) -> WorkerSession:
         """The session of a worker of this process. Raises UnknownWorker."""
@@ -189,6 +183,13 @@ class WorkerSessions:
                 raise
             if answer != LATE:  # another thread has lost an answer meanwhile
                 return answer
+
+    def _ask_again(self, session: WorkerSession, script: str, n: int, *words: Any, durable: bool = False) -> Any:
+        """The same, and a second time, in the next epoch, if the answer is lost."""
+        try:
+            return self._ask(session, script, n, *words, durable=durable)
+        except RedisAway:
+            return self._ask(session, script, n, *words, durable=durable)
 
     def forget(self, n: int) -> bool:
         """Remove a worker of this process. Returns whether another process has its number in Redis by now."""
@@ -217,7 +218,7 @@ class WorkerSessions:
                 lost, more_left = lost + header.lost, header.more
             if faults.point:
                 faults.point("settle.committed")
-            claims = claims_of(self._server, n, handed_over)
+            claims = [claim_of(self._server, n, each) for each in handed_over]
             session.held.update([claim.token for claim in claims])
         self.sleepers = header.sleepers
         if header.blocked_many and not claims:
@@ -246,7 +247,7 @@ class WorkerSessions:
         self, session: WorkerSession, want: int, queues: Sequence[str], outcomes: Sequence[Outcome],
         ttl: Ttl, limits: Mapping[str, Limit], ahead: int = 0,
     ) -> tuple[codec.Header, list[bytes]]:  # fmt: skip
-        """Run turn.lua once. Returns the header of the answer, and the claims as bytes."""
+        """Run settle_and_claim.lua once. Returns the header of the answer, and the claims as bytes."""
         presence, now = session.presence, clock.now()
         here = codec.limits_text(limits), *queues
         words: codec.Words = [

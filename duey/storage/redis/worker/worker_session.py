@@ -41,9 +41,7 @@ class WorkerSession:
         """These claims have ended, except those that were `stopped`."""
         if stopped:
             outcomes = [each for each in outcomes if codec.token_text(each.claim.token) not in stopped]
-        claims = [each.claim for each in outcomes]
-        self.held.difference_update([claim.token for claim in claims])
-        if once := [claim.token for claim in claims if claim.job.flags & ONCE]:
-            self.once.update({each.claim.token: (each, ttl) for each in outcomes if each.claim.token in once})
-            while len(self.once) > ONCE_KEPT:
-                self.once.popitem(last=False)
+        self.held.difference_update([each.claim.token for each in outcomes])
+        self.once.update({each.claim.token: (each, ttl) for each in outcomes if each.claim.job.flags & ONCE})
+        while len(self.once) > ONCE_KEPT:
+            self.once.popitem(last=False)
