@@ -19,6 +19,7 @@ from hypothesis import settings
 from tests.support import needs
 from tests.support.apt import TOOLS, install_together
 from tests.support.chromium import find_chromium
+from tests.support.far_redis import FarLine
 from tests.support.needs import strict
 from tests.support.nginx import find_nginx
 from tests.support.order import long_first, processes
@@ -104,6 +105,13 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
     binary = needs(redis_binary(), MISSING)
     with RedisServer(binary, tmp_path_factory.mktemp("redis")) as server:
         yield server
+
+
+@pytest.fixture
+def far_line(redis_server: RedisServer) -> Iterator[FarLine]:
+    """A line to that server which counts round trips, and can be made slow."""
+    with FarLine(redis_server.url) as line:
+        yield line
 
 
 @pytest.fixture(scope="session")

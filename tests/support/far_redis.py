@@ -6,37 +6,27 @@ import queue
 import socket
 import threading
 import time
-from urllib.parse import urlsplit
+
+from tests.support.redis_line import Line
 
 
-class FarLine:
-    """A proxy before a Redis server. Each way takes half of `round_trip_s`. `trips`: how often a client has sent
-    something after an answer, or as the first thing; what it sends in one go is one trip."""
+class FarLine(Line):
+    """Each way takes half of `round_trip_s`. `trips`: how often a client has sent something after an answer, or as the
+    first thing; what it sends in one go is one trip."""
 
     def __init__(self, url: str, round_trip_s: float = 0.0) -> None:
-        self._server = (urlsplit(url).hostname, urlsplit(url).port)
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"redis://127.0.0.1:{self._listener.getsockname()[1]}/0"
         self.round_trip_s, self.trips = round_trip_s, 0
         self._counting = threading.Lock()
-        threading.Thread(target=self._accept, daemon=True).start()
+        super().__init__(url)
 
-    def close(self) -> None:
-        self._listener.close()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            server = socket.create_connection(self._server)
-            for each in (client, server):
-                each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            answered = threading.Event()
-            answered.set()
-            self._carry(client, server, answered, asks=True)
-            self._carry(server, client, answered, asks=False)
+    def carry(self, client: socket.socket) -> None:
+        server = socket.create_connection(self.server)
+        for each in (client, server):
+            each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        answered = threading.Event()
+        answered.set()
+        self._carry(client, server, answered, asks=True)
+        self._carry(server, client, answered, asks=False)
 
     def _carry(self, there: socket.socket, here: socket.socket, answered: threading.Event, asks: bool) -> None:
         under_way: queue.SimpleQueue[tuple[float, bytes]] = queue.SimpleQueue()

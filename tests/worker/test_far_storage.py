@@ -14,23 +14,15 @@ from duey.execution.huey import DurableHuey
 from duey.model.limits import Limit
 from duey.worker.pace import AHEAD_MAX, Pace
 from tests.contracts.rig import TASK, Hand, job, jobs, look, with_lifecycle, worker_threads
-from tests.support.far_redis import FarLine
 from tests.support.waiting import wait_until
 
 JOBS, THREADS, BODY_S, ROUND_TRIP_S = 100, 4, 0.02, 0.1
 
 
 @pytest.fixture
-def line(redis_server) -> Iterator[FarLine]:
-    line = FarLine(redis_server.url)
-    yield line
-    line.close()
-
-
-@pytest.fixture
-def huey(tmp_path, line) -> Iterator[DurableHuey]:
+def huey(tmp_path, far_line) -> Iterator[DurableHuey]:
     (tmp_path / "config.ini").write_text(
-        f"[storage]\nbackend = redis\nname = t{uuid.uuid4().hex[:12]}\nurl = {line.url}\n"
+        f"[storage]\nbackend = redis\nname = t{uuid.uuid4().hex[:12]}\nurl = {far_line.url}\n"
     )
     huey = duey.build(load(tmp_path / "config.ini", {}))
     with_lifecycle(huey.storage, huey)
@@ -38,11 +30,11 @@ def huey(tmp_path, line) -> Iterator[DurableHuey]:
     huey.storage.close()
 
 
-def test_a_far_worker_claims_while_bodies_run(huey, line, monkeypatch):
+def test_a_far_worker_claims_while_bodies_run(huey, far_line, monkeypatch):
     begun: list[int] = []
     nap = huey.task(name="nap")(lambda n: begun.append(n) or time.sleep(BODY_S))
     nap.map(range(JOBS))
-    line.round_trip_s = ROUND_TRIP_S
+    far_line.round_trip_s = ROUND_TRIP_S
     huey.storage.server.round_trip_s = 0.0  # as if it had been so far away from the beginning
     huey.storage.server.compare_clocks()
     claimed: list[int] = []

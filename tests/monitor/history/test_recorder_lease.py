@@ -16,6 +16,7 @@ from duey.monitor.history import History
 from duey.monitor.history.recording.lease import Lease
 from tests.monitor.history.conftest import PATIENCE_S
 from tests.support import wait_until
+from tests.support.forked import idle_child
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -91,23 +92,13 @@ def test_one_process_records_until_it_is_killed_and_then_the_other(history: Hist
 def test_a_forked_child_does_not_keep_the_lease(tmp_path: Path) -> None:
     lease = Lease(tmp_path / "lease")
     assert lease.take()
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(writer)
-        os.read(reader, 1)  # until the parent is done
-        os._exit(0)
-    try:
-        os.close(reader)
+    with idle_child():
         assert lease.is_held
         lease.release()
         other = Lease(tmp_path / "lease")
         # The child lets go as it begins, which it may not have done yet.
         assert wait_until(other.take, PATIENCE_S, "another takes the lease")
         other.release()
-    finally:
-        os.close(writer)
-        os.waitpid(child, 0)
 
 
 def test_one_at_a_time_and_again(tmp_path: Path) -> None:

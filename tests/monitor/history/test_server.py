@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import sqlite3
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from duey.monitor.history.schema import MIGRATIONS
 from duey.monitor.history.schema import TABLES as TABLES_OF_BEFORE
 from tests.monitor.conftest import PATIENCE_S
 from tests.monitor.history.conftest import Clock, NewUrl, Queue, Settings, Story, record
+from tests.support.forked import idle_child
 from tests.support.postgres_server import PASSWORD, PostgresServer
 from tests.support.waiting import wait_until
 
@@ -161,22 +161,12 @@ def test_the_lock_goes_on_at_once_where_its_connection_ends(
 def test_a_forked_child_does_not_keep_the_lock(history: History, other: Database) -> None:
     lock = history.database.lock("recorder")
     assert lock.take()
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(writer)
-        os.read(reader, 1)  # until the parent is done
-        os._exit(0)
-    try:
-        os.close(reader)
+    with idle_child():
         assert lock.take(), "the child has not ended the connection"
         lock.release()
         taken = other.lock("recorder")
         assert wait_until(taken.take, PATIENCE_S, "another takes the lock")
         taken.release()
-    finally:
-        os.close(writer)
-        os.waitpid(child, 0)
 
 
 # trouble

@@ -37,15 +37,8 @@ COMMANDS = {"status": 2, "jobs": 2, "tasks": 1, "schedules": 2, "workers": 1}
 
 
 @pytest.fixture
-def line(redis_server) -> Iterator[FarLine]:
-    line = FarLine(redis_server.url)
-    yield line
-    line.close()
-
-
-@pytest.fixture
 def far(
-    tmp_path: Path, clock: Clock, redis_server, line: FarLine, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, clock: Clock, redis_server, far_line: FarLine, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[World]:  # fmt: skip
     """The service in the morning, with the web at the other end of the line and the consumer beside Redis."""
     monkeypatch.setattr(client, "COMPARE_S", 1e9)  # one round trip in 10 s, whatever is asked
@@ -56,14 +49,16 @@ def far(
     near.hire("atlas", 99_994_121)
     for _ in range(4):
         near.begin()
-    world = make_world(tmp_path, clock, periodic=True, channels=channels(), queue=queue + line.url)
+    world = make_world(tmp_path, clock, periodic=True, channels=channels(), queue=queue + far_line.url)
     wait_until(lambda: len(world.ids("running")) == 4, 10, "Redis was told of the bodies")
     yield world
     world.close()
     near.close()
 
 
-def test_no_page_asks_more_often_than_it_must(far: World, line: FarLine, clock: Clock, run_in: Callable[[World], Run]):
+def test_no_page_asks_more_often_than_it_must(
+    far: World, far_line: FarLine, clock: Clock, run_in: Callable[[World], Run]
+):
     group = far.history.error_groups().groups[0].fingerprint
     browser = far.browser("ana")
     api = make_api(far.control, far.access, far.settings, far.history, far.site.services.alerts)
@@ -73,10 +68,10 @@ def test_no_page_asks_more_often_than_it_must(far: World, line: FarLine, clock: 
     def asked(question: Callable[[], object]) -> int:
         clock.advance(30)  # nothing is in a cache
         question()
-        before = line.trips
+        before = far_line.trips
         clock.advance(30)
         question()
-        return line.trips - before
+        return far_line.trips - before
 
     def shown(path: str) -> int:
         return asked(lambda: browser.get(f"/monitor{path}".format(group=group)))

@@ -13,6 +13,7 @@ import duey
 from duey.config import load
 from duey.storage.redis.storage import RedisStorage
 from tests.contracts.rig import Hand, hiring, with_lifecycle
+from tests.storage.redis.proxy import LossyLine
 from tests.support import needs
 from tests.support.redis_server import MISSING, RedisServer, redis_binary
 
@@ -70,3 +71,10 @@ def own_server(tmp_path: Path) -> Iterator[RedisServer]:
     options = ["--appendonly", "yes", "--appendfsync", "always"]
     with RedisServer(needs(redis_binary(), MISSING), tmp_path / "redis", options) as server:
         yield server
+
+
+@pytest.fixture
+def lossy_line(redis_server: RedisServer) -> Iterator[LossyLine]:
+    """A line to the server which loses answers, and delivers late."""
+    with LossyLine(redis_server.url) as line:
+        yield line

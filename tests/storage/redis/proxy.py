@@ -5,31 +5,24 @@ from __future__ import annotations
 import contextlib
 import random
 import socket
-import threading
 from collections.abc import Callable
-from urllib.parse import urlsplit
 
 from duey.storage.redis.connection.client import script
+from tests.support.redis_line import Line, address_of
 
 
-class LossyLine:
-    """A proxy before a Redis server. `lose` is the share of scripts whose answer is lost, once `armed`: what was asked
+class LossyLine(Line):
+    """`lose` is the share of scripts whose answer is lost, once `armed`: what was asked
     is done, and the one who asked never hears of it."""
 
     def __init__(self, url: str, lose: float = 0.0, seed: int = 1) -> None:
-        self._server = address_of(url)
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"redis://127.0.0.1:{self._listener.getsockname()[1]}/0"
         self.lose, self.lost, self.armed = lose, 0, False
         self.on_loss: Callable[[], None] | None = None
         self._hold: list[bytes] = []  # the scripts whose next requests are held up
         self._held: list[bytes] = []
         self._open: list[socket.socket] = []
         self._random = random.Random(seed)
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def close(self) -> None:
-        self._listener.close()
+        super().__init__(url)
 
     def hold_up(self, name: str, requests: int = 1) -> None:
         """The next requests to run this script are held up, and their connections break."""
@@ -39,28 +32,20 @@ class LossyLine:
         """Let the requests that were held up arrive, and be done."""
         assert self._held and not self._hold, "not all requests were held up"
         for request in self._held:
-            with socket.create_connection(self._server) as server:
+            with socket.create_connection(self.server) as server:
                 server.sendall(request)
                 assert server.recv(65536)[:1] != b"-"
 
     def lead_to(self, url: str) -> None:
         """From now on to another server. All connections end."""
-        self._server = address_of(url)
+        self.server = address_of(url)
         for each in self._open:
             with contextlib.suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
         self._open.clear()
 
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._carry, args=(client,), daemon=True).start()
-
-    def _carry(self, client: socket.socket) -> None:
-        with contextlib.suppress(OSError), client, socket.create_connection(self._server) as server:
+    def carry(self, client: socket.socket) -> None:
+        with contextlib.suppress(OSError), client, socket.create_connection(self.server) as server:
             self._open.append(client)
             while asked := self._received(client):
                 if self._hold and self._hold[0] in asked:
@@ -105,7 +90,3 @@ class LossyLine:
     def _received(client: socket.socket) -> bytes:
         client.settimeout(None)
         return client.recv(1 << 20)
-
-
-def address_of(url: str) -> tuple[str | None, int | None]:
-    return urlsplit(url).hostname, urlsplit(url).port

@@ -5,21 +5,12 @@ from __future__ import annotations
 import threading
 import time
 
-import pytest
 import redis
 
 from duey.storage.redis.worker.wakeup_pipe import Early
 from tests.contracts.rig import SOON_S, ended, job, jobs, look, state
 from tests.storage.redis.test_selective_wake_ups import fall_asleep, is_rung
-from tests.support.far_redis import FarLine
 from tests.support.waiting import wait_until
-
-
-@pytest.fixture
-def line(redis_server):
-    line = FarLine(redis_server.url)
-    yield line
-    line.close()
 
 
 def wake_up(hand):
@@ -28,14 +19,14 @@ def wake_up(hand):
     return hand.claim()
 
 
-def test_a_job_comes_with_the_wake_up_in_one_round_trip(line, open_storage, storage, hire):
-    hand = hire(open_storage(line.url))
+def test_a_job_comes_with_the_wake_up_in_one_round_trip(far_line, open_storage, storage, hire):
+    hand = hire(open_storage(far_line.url))
     fall_asleep(hand)
-    before = line.trips
+    before = far_line.trips
     storage.enqueue_jobs(jobs("ab"))
     assert is_rung(hand)
     (a,) = wake_up(hand)
-    assert (a.job.id, look(storage, "a").place, line.trips - before) == ("a", "claimed", 1)
+    assert (a.job.id, look(storage, "a").place, far_line.trips - before) == ("a", "claimed", 1)
     (b,) = hand.claim()
     assert hand.settle(a).lost == hand.settle(b).lost == frozenset()
     assert (b.token, state(storage, "a"), state(storage, "b")) == (a.token + 1, "done", "done")
