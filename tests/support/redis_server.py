@@ -78,7 +78,7 @@ class RedisServer:
         return self._process.pid
 
     def start(self) -> None:
-        """Start, and return when it answers. AssertionError with the end of its log where it does not."""
+        """Start, and return when it has loaded its data. AssertionError with the end of its log where it does not."""
         assert self._process is None, "the server is running already"
         self.folder.mkdir(parents=True, exist_ok=True)
         where = ["--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self.folder)]
@@ -117,7 +117,7 @@ class RedisServer:
         once = Retry(NoBackoff(), 0)  # the client's own retries would wait for seconds
         with contextlib.suppress(redis.ConnectionError), redis.Redis(port=self.port, retry=once) as client:
             # Another server may have taken the port in between: only ours has our pid.
-            return client.info("server")["process_id"] == self._process.pid
+            return client.info("server")["process_id"] == self._process.pid and client.ping()  # not while it loads
         return False
 
     def _end(self, number: signal.Signals) -> None:
